@@ -1,0 +1,1 @@
+"""The experiment: its command line, plan, ledger, pacing and runner."""

@@ -1,0 +1,1 @@
+"""Embedding networks behind one small interface."""

@@ -1,0 +1,1 @@
+"""Photos: reading, rejecting, splitting, and the bundled generated people."""

@@ -1,0 +1,1 @@
+"""Adapters to face-recognition services, and emulators that speak their wire protocols."""
