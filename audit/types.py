@@ -56,13 +56,17 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A usable photo. `width` and `height` are those after the EXIF turn."""
+    """A usable photo. `width` and `height` are those after the EXIF turn.
+
+    `fingerprint` (hexadecimal) is a perceptual hash that near duplicates share nearly all bits of.
+    """
 
     sha256: str
     person: str
     path: Path
     width: int
     height: int
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
