@@ -1,0 +1,326 @@
+"""Network weights in the user's cache folder, each file verified by SHA-256.
+
+They live in `$AUDIT_CACHE/weights/NAME/FILE` (by default ~/.cache/cloak-audit). A file that has
+no published hash is trusted when it first comes; its hash is then kept beside it in FILE.sha256
+and holds from then on. Importing this module doesn't import torch.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+
+from audit.errors import Stopped, UserError
+from audit.types import content_hash
+from cloaker.networks.catalogue import CATALOGUE, Entry, WeightFile
+
+Progress = Callable[[int, int | None], None]
+"""Called with bytes done and the total of the present file (None = not told)."""
+
+_CONNECT_TIMEOUT_S = 10
+_READ_TIMEOUT_S = 60
+_CHUNK_BYTES = 1 << 18
+
+
+class State(StrEnum):
+    """Whether a network can be loaded."""
+
+    INSTALLED = "yes"
+    ABSENT = "no"
+    DAMAGED = "bad checksum"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsRow:
+    """One line of `audit weights list`. `size` in bytes, None = not known; `fetchable`: by URL."""
+
+    name: str
+    installed: State
+    size: int | None
+    licence: str
+    what: str
+    source: str
+    fetchable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that is now in the cache. `pinned`: no hash is published, this one was trusted."""
+
+    path: Path
+    sha256: str
+    pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A network's verified files as bytes. `sha256`: the file's, or a hash of all files' hashes."""
+
+    contents: tuple[bytes, ...]
+    sha256: str
+
+
+def list_weights() -> tuple[WeightsRow, ...]:
+    """Return every known network, with its files' state (each is hashed anew)."""
+    return tuple(_row(name, entry) for name, entry in CATALOGUE.items())
+
+
+def add(name: str, file: Path) -> tuple[StoredFile, ...]:
+    """Copy a network's file into the cache, verified and all or nothing.
+
+    A network of several files takes them by suffix: name one, the others lie beside it with the
+    same stem. Raises UserError when a file is absent or has another hash.
+    """
+    entry = _entry(name)
+    with _folder(name) as folder, tempfile.TemporaryDirectory(dir=folder) as temporary:
+        copies = [Path(temporary, wanted.name) for wanted in entry.files]
+        hashes: list[str] = []
+        for wanted, copy in zip(entry.files, copies, strict=True):
+            given = _given(file, wanted, entry)
+            shutil.copyfile(given, copy)
+            hashes.append(_sha256(copy))
+            _compare(hashes[-1], wanted, folder, given)
+        return tuple(map(_store, copies, entry.files, hashes, [folder] * len(copies)))
+
+
+def fetch(
+    name: str, on_progress: Progress | None = None, *, mirror: str | None = None
+) -> tuple[StoredFile, ...]:
+    """Download a network's files; an interrupted download goes on where it stopped.
+
+    `mirror` (else `$AUDIT_WEIGHTS_MIRROR`) replaces the published addresses: files are then at
+    MIRROR/NAME/FILE. Raises Stopped when the network or the server fails, UserError when the
+    network has no known address.
+    """
+    entry = _entry(name)
+    mirror = mirror or os.environ.get("AUDIT_WEIGHTS_MIRROR")
+    with _folder(name) as folder:
+        return tuple(
+            _fetch_file(name, wanted, folder, mirror, on_progress) for wanted in entry.files
+        )
+
+
+def read(name: str) -> Weights:
+    """Return a network's files, each verified as it is read.
+
+    Raises UserError when one is absent, unreadable or not the file that its hash promises.
+    """
+    entry = _entry(name)
+    contents, hashes = [], []
+    for wanted in entry.files:
+        path = _cache(name) / wanted.name
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise _absent(name, entry) from None
+        except OSError as error:
+            raise UserError(f"the weights {path} can't be read: {error.strerror}") from error
+        seen = hashlib.sha256(content).hexdigest()
+        if _expected(wanted, path.parent) is None:
+            raise _absent(name, entry)
+        _compare(seen, wanted, path.parent, path)
+        contents.append(content)
+        hashes.append(seen)
+    return Weights(tuple(contents), hashes[0] if len(hashes) == 1 else content_hash(hashes))
+
+
+def _cache(name: str) -> Path:
+    root = os.environ.get("AUDIT_CACHE") or Path("~/.cache/cloak-audit").expanduser()
+    return Path(root, "weights", name)
+
+
+@contextmanager
+def _folder(name: str) -> Iterator[Path]:
+    """Give the network's folder; a full disk or a lack of permission is the user's to mend."""
+    folder = _cache(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+    except OSError as error:
+        raise UserError(
+            f"the weights of {name} can't be stored: {error.strerror}: {error.filename}",
+            expected=f"a readable file and room to write in {folder}",
+            remedy="set AUDIT_CACHE to another folder, or free space there",
+        ) from error
+
+
+def _entry(name: str) -> Entry:
+    if name not in CATALOGUE:
+        raise UserError(
+            f"no installable network is named {name}",
+            expected=f"one of {', '.join(CATALOGUE)}",
+            remedy="see `audit weights list`",
+        )
+    return CATALOGUE[name]
+
+
+def _absent(name: str, entry: Entry) -> UserError:
+    fetchable = all(file.url for file in entry.files)
+    fetch_it = f"`audit weights fetch {name}`, or " if fetchable else ""
+    return UserError(
+        f"the weights of {name} are not installed",
+        expected=f"{', '.join(file.name for file in entry.files)} in {_cache(name)}",
+        remedy=f"{fetch_it}`audit weights add {name} FILE` (source: {entry.source})",
+    )
+
+
+def _row(name: str, entry: Entry) -> WeightsRow:
+    sizes = [file.size for file in entry.files]
+    state = _state(name, entry)
+    if state is State.INSTALLED:
+        sizes = [(_cache(name) / file.name).stat().st_size for file in entry.files]
+    return WeightsRow(
+        name=name,
+        installed=state,
+        size=sum(size for size in sizes if size is not None) or None,
+        licence=entry.licence,
+        what=f"{entry.architecture}, trained on {entry.training_set}, {entry.dimension}-d",
+        source=entry.source,
+        fetchable=all(file.url for file in entry.files),
+    )
+
+
+def _state(name: str, entry: Entry) -> State:
+    folder = _cache(name)
+    for file in entry.files:
+        if not (folder / file.name).is_file() or _expected(file, folder) is None:
+            return State.ABSENT
+    good = all(_sha256(folder / file.name) == _expected(file, folder) for file in entry.files)
+    return State.INSTALLED if good else State.DAMAGED
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _pin(folder: Path, wanted: WeightFile) -> Path:
+    return folder / f"{wanted.name}.sha256"
+
+
+def _expected(wanted: WeightFile, folder: Path) -> str | None:
+    """Return the hash that a file must have; None before a file without one first comes."""
+    pin = _pin(folder, wanted)
+    if wanted.sha256 is None and pin.is_file():
+        return pin.read_text(encoding="ascii").strip()
+    return wanted.sha256
+
+
+def _compare(seen: str, wanted: WeightFile, folder: Path, path: Path) -> None:
+    expected = _expected(wanted, folder)
+    if expected is not None and seen != expected:
+        raise UserError(
+            f"{path} is not {wanted.name}: SHA-256 {seen}",
+            expected=f"SHA-256 {expected}",
+            remedy=_remedy_of_mismatch(wanted, folder),
+        )
+
+
+def _remedy_of_mismatch(wanted: WeightFile, folder: Path) -> str:
+    if wanted.sha256 is None:
+        return f"get the same file as before, or delete {_pin(folder, wanted)} to trust another"
+    return "get the file again from its source: it is damaged, or another version"
+
+
+def _given(file: Path, wanted: WeightFile, entry: Entry) -> Path:
+    path = file if len(entry.files) == 1 else file.with_suffix(Path(wanted.name).suffix)
+    if not path.is_file():
+        raise UserError(
+            f"no such file: {path}",
+            expected=" beside ".join(f"a {Path(f.name).suffix} file" for f in entry.files),
+            remedy="give the path of the weights that you downloaded",
+        )
+    return path
+
+
+def _store(temporary: Path, wanted: WeightFile, sha256: str, folder: Path) -> StoredFile:
+    """Move a verified file to its place; a file without its pin counts as absent."""
+    target, pinned = folder / wanted.name, wanted.sha256 is None
+    if pinned:
+        _pin(folder, wanted).write_text(f"{sha256}\n", encoding="ascii")
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(target)
+    return StoredFile(target, sha256, pinned)
+
+
+def _fetch_file(
+    name: str, wanted: WeightFile, folder: Path, mirror: str | None, on_progress: Progress | None
+) -> StoredFile:
+    target, part = folder / wanted.name, folder / f"{wanted.name}.part"
+    if target.is_file() and (sha256 := _sha256(target)) == _expected(wanted, folder):
+        return StoredFile(target, sha256, wanted.sha256 is None)
+    url = f"{mirror.rstrip('/')}/{name}/{wanted.name}" if mirror else wanted.url
+    if not url:
+        raise UserError(
+            f"no address is known to download {wanted.name} from",
+            expected=f"a file that you have from its source: {CATALOGUE[name].source}",
+            remedy=f"`audit weights add {name} FILE`",
+        )
+    _download(name, url, part, on_progress)
+    sha256 = _sha256(part)
+    try:
+        _compare(sha256, wanted, folder, part)
+    except UserError:
+        part.unlink()
+        raise
+    return _store(part, wanted, sha256, folder)
+
+
+def _download(name: str, url: str, part: Path, on_progress: Progress | None) -> None:
+    """Download into `part`, again from where it broke off as long as each try brings more."""
+    while True:
+        before = _size(part)
+        try:
+            _request(url, part, on_progress)
+        except requests.RequestException as error:
+            if isinstance(error, requests.HTTPError) or _size(part) <= before:
+                raise _unreachable(name, url, error) from None  # its text may hold credentials
+        else:
+            return
+
+
+def _request(url: str, part: Path, on_progress: Progress | None) -> None:
+    done = _size(part)
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
+    timeout = (_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S)
+    with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+        if done and response.status_code == requests.codes.requested_range_not_satisfiable:
+            part.unlink()
+            _request(url, part, on_progress)
+            return
+        response.raise_for_status()
+        resumed = response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
+        done = done if resumed else 0
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        with part.open("ab" if resumed else "wb") as file:
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                file.write(chunk)
+                done += len(chunk)
+                if on_progress is not None:
+                    on_progress(done, total)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _unreachable(name: str, url: str, error: requests.RequestException) -> Stopped:
+    parts = urlsplit(url)
+    status = error.response.status_code if error.response is not None else None
+    reason = f"the server answers {status}" if status else type(error).__name__
+    return Stopped(
+        f"the weights of {name} can't be downloaded: {reason}",
+        expected=f"{parts.scheme}://{parts.hostname}{parts.path} to be reachable",
+        remedy=f"call again to go on where it stopped, or bring the file to this machine and "
+        f"`audit weights add {name} FILE`",
+    )
