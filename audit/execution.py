@@ -1,0 +1,183 @@
+"""One call, from outside in: retry, budget, pacing, ledger, adapter.
+
+The order matters: pacing stands inside the retry loop, so that a call sent again is paced too,
+and the ledger stands between pacing and the wire, so that nothing leaves unrecorded.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    wait_exponential_jitter,
+)
+
+from audit.clock import Clock, utc
+from audit.errors import ServiceRefused, Stopped
+from audit.ledger import CallRow, CallState, Ledger
+from audit.pacing import Pacing
+from providers.base import Failure, FailureKind, Provider
+
+Answer = Mapping[str, Any]
+"""A call's answer as the ledger keeps it."""
+
+_ATTEMPTS_MAX = 8
+_BUSY_ATTEMPTS_MAX = 150
+"""Training a large gallery takes minutes to hours; each attempt then waits up to a minute."""
+_RETRYABLE = frozenset({FailureKind.TRANSIENT, FailureKind.THROTTLED, FailureKind.BUSY})
+_BACKOFF = wait_exponential_jitter(initial=1, max=60, jitter=1)
+
+
+class CallFailed(Exception):  # noqa: N818 - an outcome, not a fault
+    """A call's failure on its way through the retry loop."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.code}: {failure.message}")
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Where to stop. `usd_per_call` prices calls that are not free."""
+
+    max_calls: int | None = None
+    max_cost_usd: float | None = None
+    usd_per_call: float = 0.0
+    unpriced_operations: frozenset[str] = frozenset()
+
+    def check(self, spent: Mapping[str, int], operation: str) -> None:
+        """Raise Stopped if one more call of `operation` would exceed the budget."""
+        calls = sum(spent.values()) + 1
+        if self.max_calls is not None and calls > self.max_calls:
+            raise Stopped(
+                f"the budget of {self.max_calls} calls is spent.",
+                remedy="`audit resume` the run with a larger --max-calls",
+            )
+        priced = {*spent, operation} - self.unpriced_operations
+        count = sum(spent.get(name, 0) + (name == operation) for name in priced)
+        if self.max_cost_usd is not None and count * self.usd_per_call > self.max_cost_usd + 1e-9:
+            raise Stopped(
+                f"the budget of {self.max_cost_usd} USD is spent.",
+                remedy="`audit resume` the run with a larger --max-cost",
+            )
+
+
+class Executor:
+    """Makes calls and writes down what happens to them."""
+
+    def __init__(
+        self, provider: Provider, ledger: Ledger, pacing: Pacing, budget: Budget, clock: Clock
+    ) -> None:
+        self.provider = provider
+        self.ledger = ledger
+        self._pacing = pacing
+        self._budget = budget
+        self._clock = clock
+        self._spent = ledger.attempts_by_operation()
+
+    def perform(
+        self,
+        row: CallRow,
+        send: Callable[[], Answer],
+        find: Callable[[], Answer | None] = lambda: None,
+    ) -> Answer | None:
+        """Make a call until it is answered; return the answer, or None if its photo is refused.
+
+        `find` asks the service whether a call without an answer was carried out all the same.
+        Raises Stopped, ServiceRefused, or CallFailed with a failure that the caller handles.
+        """
+        doubtful = row.state is CallState.UNKNOWN
+
+        def attempt() -> Answer:
+            nonlocal doubtful
+            if doubtful and (found := find()) is not None:
+                self.ledger.done(row.seq, utc(self._clock.now()), 0.0, found)
+                return found
+            doubtful = True
+            try:
+                return self._attempt(row, send)
+            except CallFailed as failed:
+                doubtful = failed.failure.kind is FailureKind.TRANSIENT
+                raise
+
+        retrying = Retrying(
+            retry=retry_if_exception(_is_retryable),
+            wait=self._wait_s,
+            stop=_should_stop,
+            sleep=self._clock.sleep,
+            reraise=True,
+        )
+        try:
+            return retrying(attempt)
+        except CallFailed as failed:
+            _give_up(failed)
+            return None
+
+    def _attempt(self, row: CallRow, send: Callable[[], Answer]) -> Answer:
+        operation = row.call.operation
+        self._budget.check(self._spent, operation)
+        self._pacing.wait()
+        self.ledger.sent(row.seq, utc(self._clock.now()))
+        self._spent[operation] = self._spent.get(operation, 0) + 1
+        started = time.perf_counter()
+        try:
+            answer = send()
+        except Exception as error:
+            told = error.failure if isinstance(error, CallFailed) else None
+            failure = told or self.provider.classify(error)
+            self._record(row, failure, _milliseconds_since(started))
+            if failure.kind is FailureKind.FATAL:
+                raise
+            raise CallFailed(failure) from None
+        now = utc(self._clock.now())
+        self.ledger.done(row.seq, now, _milliseconds_since(started), answer)
+        return answer
+
+    def _record(self, row: CallRow, failure: Failure, latency_ms: float) -> None:
+        if failure.kind is FailureKind.PHOTO:
+            told = ("no_face" if failure.no_face else "refused", failure.code, failure.message)
+            self.ledger.failed(row.seq, utc(self._clock.now()), latency_ms, told)
+        else:
+            doubtful = failure.kind is FailureKind.TRANSIENT
+            self.ledger.put_off(row.seq, latency_ms, failure.code, doubtful=doubtful)
+
+    def _wait_s(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        backoff_s = _BACKOFF(state)
+        if not isinstance(error, CallFailed):
+            return backoff_s
+        wait_s = max(backoff_s, error.failure.retry_after_s or 0.0)
+        if error.failure.kind is FailureKind.THROTTLED:
+            self._pacing.slow_down(wait_s)
+        return wait_s
+
+
+def _give_up(failed: CallFailed) -> None:
+    failure = failed.failure
+    if failure.kind is FailureKind.REFUSED:
+        raise ServiceRefused(f"the service refuses: {failure.message}") from None
+    if failure.kind is FailureKind.QUOTA or failure.kind in _RETRYABLE:
+        raise Stopped(
+            f"the service answers {failure.code}: {failure.message}",
+            remedy="`audit resume` the run later; what is done stays done",
+        ) from None
+    if failure.kind is not FailureKind.PHOTO:
+        raise failed
+
+
+def _should_stop(state: RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    busy = isinstance(error, CallFailed) and error.failure.kind is FailureKind.BUSY
+    return state.attempt_number >= (_BUSY_ATTEMPTS_MAX if busy else _ATTEMPTS_MAX)
+
+
+def _is_retryable(error: BaseException) -> bool:
+    return isinstance(error, CallFailed) and error.failure.kind in _RETRYABLE
+
+
+def _milliseconds_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)

@@ -1,0 +1,126 @@
+"""One experiment, wholly described by one flat TOML file with every default written out."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from audit.errors import UserError
+from audit.types import Arm, Game, Targets
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Experiment(BaseModel):
+    """What is asked, of whom, with which photos. Its keys are the names of the flags.
+
+    `network` cloaks; `emulator_network` stands behind the emulator and is used only with
+    `emulate`. `photos` None means the bundled generated people.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: Literal["azure", "mock"]
+    emulate: bool = False
+    endpoint: str | None = None
+    api_version: str = "v1.2"
+    tier: str | None = None
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.0
+    candidates: Annotated[int, Field(ge=1, le=100)] = 100
+
+    photos: Path | None = None
+    person: tuple[str, ...] = ()
+    train: Annotated[int, Field(ge=2)] | Annotated[float, Field(gt=0, lt=1)] = 0.7
+    probes: Annotated[int, Field(ge=1)] | None = None
+    decoys: Annotated[int, Field(ge=1)] | None = None
+    decoy_photos: Annotated[int, Field(ge=1)] | None = None
+    seed: Seed = 0
+
+    system: tuple[str, ...] = ("fawkes-0.3",)
+    level: tuple[str, ...] = ("high",)
+    targets: Targets = Targets.SAME
+    cloaked_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    game: Game = Game.POISON
+    network: str = "bundled-conv"
+    emulator_network: str = "bundled-mixer"
+    device: str = "auto"
+
+    max_calls: Annotated[int, Field(ge=1)] | None = None
+    max_cost: Annotated[float, Field(gt=0)] | None = None
+    purge_after: bool = False
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> "Experiment":
+        if self.provider == "mock" and self.endpoint:
+            raise ValueError("provider mock runs its own emulator: leave out endpoint")
+        if self.emulate and self.endpoint:
+            raise ValueError("emulate starts its own server: leave out endpoint")
+        return self
+
+    @property
+    def is_emulated(self) -> bool:
+        """Tell whether a local emulator stands in for the service."""
+        return self.emulate or self.provider == "mock"
+
+    @property
+    def service(self) -> str:
+        """Return whose adapter is used; mock is Azure's against the emulator."""
+        return "azure" if self.provider == "mock" else self.provider
+
+    def arms(self) -> tuple[Arm, ...]:
+        """Return the control arm and one arm for each system and level."""
+        control = Arm("control", self.game, "none", "none", None, 0.0)
+        cloaked = (
+            Arm(f"{system}-{level}", self.game, system, level, self.targets, self.cloaked_fraction)
+            for system in self.system
+            for level in self.level
+            if level != "none"
+        )
+        return (control, *dict.fromkeys(cloaked))
+
+
+def resolve(file: Path | None, given: dict[str, Any]) -> Experiment:
+    """Build an experiment from a TOML file and the flags given, which win over the file.
+
+    Raises UserError that names every key that is unknown or has an impossible value.
+    """
+    values = (read_toml(file) if file else {}) | given
+    try:
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(sorted({_problem(dict(item)) for item in error.errors()}))
+        raise UserError(
+            f"the experiment can't be run as given: {problems}.",
+            expected="the options of `audit run --help`, under the same names in a TOML file",
+        ) from None
+
+
+def _problem(item: dict[str, Any]) -> str:
+    location = item["loc"]
+    if not location:
+        return str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        return f"unknown key {location[0]!r}"
+    if item["type"] == "missing":
+        return f"{location[0]} is missing"
+    return f"{location[0]} = {item['input']!r}: {item['msg']}"
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """Read a TOML file; raises UserError when it is missing or is no TOML."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file} can't be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is no valid TOML: {error}.") from None
+
+
+def to_toml(experiment: Experiment) -> str:
+    """Write out the whole experiment; what is None stands as a comment, since TOML has no null."""
+    import tomli_w
+
+    values = experiment.model_dump(mode="json")
+    unset = "".join(f"# {key} is not set\n" for key, value in values.items() if value is None)
+    return tomli_w.dumps({k: v for k, v in values.items() if v is not None}) + unset

@@ -1,0 +1,187 @@
+"""Where things are kept: the run folders, the user's cache and state, and files written whole.
+
+A run folder holds one experiment and can be moved; see README, "The run folder".
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from audit.errors import Stopped, UserError
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+def cache_folder() -> Path:
+    """Return where weights, cloaks and bundled photos are kept between runs (`AUDIT_CACHE`)."""
+    return Path(os.environ.get("AUDIT_CACHE") or Path.home() / ".cache" / "cloak-audit")
+
+
+def state_folder() -> Path:
+    """Return where pacing remembers what every run of this user has sent (`AUDIT_STATE`)."""
+    return Path(os.environ.get("AUDIT_STATE") or Path.home() / ".local" / "state" / "cloak-audit")
+
+
+def private_folder(path: Path) -> Path:
+    """Create a folder that only its owner can read."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into one message; the run can be resumed after."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        raise Stopped(
+            f"{path} can't be written: {os.strerror(error.errno)}.",
+            remedy="make room or give write permission, then `audit resume` the run",
+        ) from None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a crash, sees the old text or the new, never a part."""
+    with disk_errors(path):
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line."""
+    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read what `write_jsonl` wrote."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The paths inside one run's folder."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The run's id is its folder's name."""
+        return self.path.name
+
+    @property
+    def experiment(self) -> Path:
+        return self.path / "experiment.toml"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def ledger(self) -> Path:
+        return self.path / "ledger.db"
+
+    @property
+    def photos(self) -> Path:
+        return self.path / "photos.jsonl"
+
+    @property
+    def cloaked(self) -> Path:
+        return self.path / "cloaked"
+
+    @property
+    def observations(self) -> Path:
+        return self.path / "observations.csv"
+
+    @property
+    def examples(self) -> Path:
+        return self.path / "examples"
+
+    @property
+    def emulator_state(self) -> Path:
+        return self.path / "emulator"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "audit.log"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report" / "index.html"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process; raises UserError while another process works on it."""
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"the run {self.id} is being worked on by another process.",
+                    remedy=f"watch it with `audit status {self.id}`, or stop that process first",
+                ) from None
+            yield
+
+    @property
+    def is_locked(self) -> bool:
+        """Tell whether a process works on the run now."""
+        try:
+            with self.locked():
+                return False
+        except UserError:
+            return True
+
+
+def create_run(runs: Path, run_id: str) -> RunFolder:
+    """Create a new run's folder, readable by its owner alone."""
+    if not _RUN_ID.fullmatch(run_id):
+        raise UserError(
+            f"--out {run_id!r} can't be a run id.",
+            expected="letters, digits, '.', '_' and '-', 80 at most, a letter or digit first",
+        )
+    path = runs / run_id
+    with disk_errors(path):
+        private_folder(runs)
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            raise UserError(
+                f"the run {run_id} exists already in {runs}.",
+                remedy=f"`audit resume {run_id}` continues it; another --out starts a new one",
+            ) from None
+    return RunFolder(path)
+
+
+def find_run(runs: Path, run: str) -> RunFolder:
+    """Return a run's folder by its id or path; raises UserError when there is none."""
+    for path in (runs / run, Path(run)):
+        if (path / "experiment.toml").is_file():
+            return RunFolder(path)
+    known = ", ".join(folder.id for folder in list_runs(runs)[-5:]) or "none yet"
+    raise UserError(
+        f"there is no run {run!r} in {runs}.",
+        expected=f"the id or the folder of a run; the latest here: {known}",
+        remedy="`audit list` shows all; --runs or AUDIT_RUNS names another folder",
+    )
+
+
+def list_runs(runs: Path) -> list[RunFolder]:
+    """Return all runs of a folder, by id."""
+    return [RunFolder(path.parent) for path in sorted(runs.glob("*/experiment.toml"))]

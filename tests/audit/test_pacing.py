@@ -1,0 +1,119 @@
+import itertools
+import multiprocessing
+import tempfile
+from collections import deque
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audit.pacing import Pacing, spacing_s
+from providers.base import Rate
+
+
+class FakeClock:
+    """A clock that waits by moving on."""
+
+    def __init__(self, at: float = 1_000_000.0) -> None:
+        self.at = at
+
+    def now(self) -> float:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+
+RATES = st.lists(st.builds(Rate, st.integers(1, 50), st.floats(0.5, 120.0)), min_size=1, max_size=3)
+
+
+@given(rates=RATES, idle_s=st.lists(st.floats(0, 30), min_size=5, max_size=60))
+@settings(max_examples=25, deadline=None)
+def test_no_window_ever_holds_more_calls_than_its_rate_allows(
+    rates: list[Rate], idle_s: list[float]
+) -> None:
+    clock = FakeClock()
+    pacing = Pacing(_file(), "account", rates, clock)
+    calls = []
+    for pause_s in idle_s:
+        clock.at += pause_s
+        pacing.wait()
+        calls.append(clock.at)
+
+    for rate in rates:
+        window: deque[float] = deque()
+        for at in calls:
+            window.append(at)
+            while window[0] <= at - rate.per_s:
+                window.popleft()
+            assert len(window) <= rate.calls
+
+
+def _file() -> Path:
+    return Path(tempfile.mkdtemp()) / "pacing.db"
+
+
+def test_calls_are_spaced_evenly_from_the_second_one_on(tmp_path: Path) -> None:
+    clock = FakeClock()
+    pacing = Pacing(tmp_path / "pacing.db", "account", [Rate(20, 60)], clock)
+
+    waits = [pacing.wait() for _ in range(4)]
+
+    assert waits[0] == 0
+    assert waits[1:] == pytest.approx([spacing_s([Rate(20, 60)])] * 3)
+
+
+def test_the_pace_is_remembered_when_the_process_ends(tmp_path: Path) -> None:
+    clock = FakeClock()
+    Pacing(tmp_path / "pacing.db", "account", [Rate(1, 60)], clock).wait()
+
+    assert Pacing(tmp_path / "pacing.db", "account", [Rate(1, 60)], clock).wait() >= 60
+
+
+def test_accounts_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    clock = FakeClock()
+    Pacing(tmp_path / "pacing.db", "one", [Rate(1, 60)], clock).wait()
+
+    assert Pacing(tmp_path / "pacing.db", "other", [Rate(1, 60)], clock).wait() == 0
+
+
+def test_a_throttle_stops_the_whole_account_for_a_while(tmp_path: Path) -> None:
+    clock = FakeClock()
+    first = Pacing(tmp_path / "pacing.db", "account", [Rate(10, 1)], clock)
+    second = Pacing(tmp_path / "pacing.db", "account", [Rate(10, 1)], clock)
+
+    first.slow_down(30)
+
+    assert second.wait() == 30
+
+
+def test_without_rates_nothing_waits(tmp_path: Path) -> None:
+    pacing = Pacing(tmp_path / "pacing.db", "account", [], FakeClock())
+
+    assert [pacing.wait() for _ in range(3)] == [0, 0, 0]
+
+
+def _reserve(file: Path, times: int, into: "multiprocessing.Queue[float]") -> None:
+    clock = FakeClock()
+    pacing = Pacing(file, "account", [Rate(10, 1)], clock)
+    for _ in range(times):
+        pacing.wait()
+        into.put(clock.at)
+        clock.at = 1_000_000.0
+
+
+def test_three_processes_never_take_the_same_slot(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    slots: multiprocessing.Queue[float] = context.Queue()
+    workers = [
+        context.Process(target=_reserve, args=(tmp_path / "pacing.db", 10, slots)) for _ in range(3)
+    ]
+    for worker in workers:
+        worker.start()
+    taken = sorted(slots.get(timeout=60) for _ in range(30))
+    for worker in workers:
+        worker.join()
+
+    gaps = [later - earlier for earlier, later in itertools.pairwise(taken)]
+    assert min(gaps) > 0.1
