@@ -9,25 +9,16 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import requests
-
-from audit.errors import Stopped, UserError
+from audit.errors import UserError
 from audit.types import content_hash
+from cloaker.download import Progress, download
 from cloaker.networks.catalogue import CATALOGUE, Entry, WeightFile
-
-Progress = Callable[[int, int | None], None]
-"""Called with bytes done and the total of the present file (None = not told)."""
-
-_CONNECT_TIMEOUT_S = 10
-_READ_TIMEOUT_S = 60
-_CHUNK_BYTES = 1 << 18
 
 
 class State(StrEnum):
@@ -122,7 +113,10 @@ def read(name: str) -> Weights:
         except FileNotFoundError:
             raise _absent(name, entry) from None
         except OSError as error:
-            raise UserError(f"the weights {path} can't be read: {error.strerror}") from error
+            raise UserError(
+                f"the weights {path} can't be read: {error.strerror}",
+                remedy="make the file readable to you, or add it again",
+            ) from error
         seen = hashlib.sha256(content).hexdigest()
         if _expected(wanted, path.parent) is None:
             raise _absent(name, entry)
@@ -133,8 +127,8 @@ def read(name: str) -> Weights:
 
 
 def _cache(name: str) -> Path:
-    root = os.environ.get("AUDIT_CACHE") or Path("~/.cache/cloak-audit").expanduser()
-    return Path(root, "weights", name)
+    root = Path(os.environ.get("AUDIT_CACHE") or "~/.cache/cloak-audit").expanduser()
+    return root / "weights" / name
 
 
 @contextmanager
@@ -265,7 +259,12 @@ def _fetch_file(
             expected=f"a file that you have from its source: {CATALOGUE[name].source}",
             remedy=f"`audit weights add {name} FILE`",
         )
-    _download(name, url, part, on_progress)
+    download(
+        url,
+        part,
+        on_progress,
+        remedy=f"bring the file to this machine and `audit weights add {name} FILE`",
+    )
     sha256 = _sha256(part)
     try:
         _compare(sha256, wanted, folder, part)
@@ -273,54 +272,3 @@ def _fetch_file(
         part.unlink()
         raise
     return _store(part, wanted, sha256, folder)
-
-
-def _download(name: str, url: str, part: Path, on_progress: Progress | None) -> None:
-    """Download into `part`, again from where it broke off as long as each try brings more."""
-    while True:
-        before = _size(part)
-        try:
-            _request(url, part, on_progress)
-        except requests.RequestException as error:
-            if isinstance(error, requests.HTTPError) or _size(part) <= before:
-                raise _unreachable(name, url, error) from None  # its text may hold credentials
-        else:
-            return
-
-
-def _request(url: str, part: Path, on_progress: Progress | None) -> None:
-    done = _size(part)
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
-    timeout = (_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S)
-    with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
-        if done and response.status_code == requests.codes.requested_range_not_satisfiable:
-            part.unlink()
-            _request(url, part, on_progress)
-            return
-        response.raise_for_status()
-        resumed = response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
-        done = done if resumed else 0
-        length = response.headers.get("Content-Length")
-        total = done + int(length) if length else None
-        with part.open("ab" if resumed else "wb") as file:
-            for chunk in response.iter_content(_CHUNK_BYTES):
-                file.write(chunk)
-                done += len(chunk)
-                if on_progress is not None:
-                    on_progress(done, total)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
-
-
-def _unreachable(name: str, url: str, error: requests.RequestException) -> Stopped:
-    parts = urlsplit(url)
-    status = error.response.status_code if error.response is not None else None
-    reason = f"the server answers {status}" if status else type(error).__name__
-    return Stopped(
-        f"the weights of {name} can't be downloaded: {reason}",
-        expected=f"{parts.scheme}://{parts.hostname}{parts.path} to be reachable",
-        remedy=f"call again to go on where it stopped, or bring the file to this machine and "
-        f"`audit weights add {name} FILE`",
-    )
