@@ -1,0 +1,224 @@
+"""Azure Face through Microsoft's SDK: one large person group is a gallery.
+
+The SDK's own retries and redirects are off, so that every verb sends what it says and no more.
+REST reference: learn.microsoft.com/rest/api/face, version v1.2.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from audit.errors import UserError
+from audit.types import Candidate
+from providers.azure_errors import NoFaceFoundError, classify
+from providers.base import Capabilities, Failure, RemoteItem, TrainingState
+from providers.capabilities import load
+
+RECOGNITION_MODEL = "recognition_04"
+DETECTION_MODEL = "detection_03"
+_PAGE = 1000
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_TRAINING_STATES = {
+    "succeeded": TrainingState.SUCCEEDED,
+    "failed": TrainingState.FAILED,
+    "notStarted": TrainingState.RUNNING,
+    "running": TrainingState.RUNNING,
+}
+
+
+class AzureProvider:
+    """An Azure Face resource: its endpoint and one of its keys."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        key: str,
+        *,
+        api_version: str = "v1.2",
+        face_id_ttl_s: int = 86400,
+        connect_timeout_s: float = 10.0,
+        read_timeout_s: float = 60.0,
+    ) -> None:
+        host = _checked_host(endpoint)
+        if not key:
+            raise UserError(
+                "The Azure Face key is empty.",
+                expected="one of the two keys of the Face resource",
+                remedy="set AZURE_FACE_KEY",
+            )
+        self._key = key
+        self._api_version = api_version
+        self._face_id_ttl_s = face_id_ttl_s
+        self._tags: dict[str, str] = {}
+        digest = hashlib.sha256(key.encode()).hexdigest()[:8]
+        self._account = f"azure/{host}/{digest}"
+        self._faces, self._groups, self._close = _connect(
+            endpoint.rstrip("/"),
+            key,
+            api_version=api_version,
+            retry_total=0,
+            retry_connect=0,
+            retry_read=0,
+            retry_status=0,
+            permit_redirects=False,
+            connection_timeout=connect_timeout_s,
+            read_timeout=read_timeout_s,
+            # The environment's proxies and .netrc are not for this machine's own emulators.
+            use_env_settings=urlsplit(endpoint).hostname not in _LOOPBACK,
+        )
+
+    def __repr__(self) -> str:
+        return f"AzureProvider({self._account!r})"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The service's limits, tiers and abilities."""
+        return load("azure")
+
+    @property
+    def service_model(self) -> str:
+        """API version, recognition and detection model."""
+        return f"{self._api_version} {RECOGNITION_MODEL} {DETECTION_MODEL}"
+
+    @property
+    def account(self) -> str:
+        """The endpoint's host and eight hexadecimal digits of the key's SHA-256."""
+        return self._account
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._close()
+
+    def create_gallery(self, gallery: str) -> None:
+        """Create an empty large person group."""
+        self._groups.create(gallery, name=gallery, recognition_model=RECOGNITION_MODEL)
+
+    def add_person(self, gallery: str, tag: str) -> str:
+        """Create a person named `tag`; return the personId."""
+        return str(self._groups.create_person(gallery, name=tag).person_id)
+
+    def enrol(self, gallery: str, person_id: str, photo: bytes, tag: str) -> str:
+        """Add a photo's one face, with `tag` as its userData; return the persistedFaceId."""
+        added = self._groups.add_face(
+            gallery, person_id, photo, detection_model=DETECTION_MODEL, user_data=tag
+        )
+        return str(added.persisted_face_id)
+
+    def train(self, gallery: str) -> None:
+        """Start training: one POST, without the SDK's poller."""
+        self._groups.begin_train(gallery, polling=False)
+
+    def training_state(self, gallery: str) -> TrainingState:
+        """Ask how far the training is."""
+        return _TRAINING_STATES[str(self._groups.get_training_status(gallery)["status"])]
+
+    def detect(self, photo: bytes) -> str:
+        """Return the faceId of the largest face; raises NoFaceFoundError if there is none."""
+        faces = self._faces.detect(
+            photo,
+            detection_model=DETECTION_MODEL,
+            recognition_model=RECOGNITION_MODEL,
+            return_face_id=True,
+            face_id_time_to_live=self._face_id_ttl_s,
+        )
+        if not faces:
+            raise NoFaceFoundError
+        return str(faces[0].face_id)
+
+    def identify(
+        self, gallery: str, face_ids: Sequence[str], threshold: float, candidates: int
+    ) -> Sequence[Sequence[Candidate]]:
+        """Return the people offered for up to 10 face ids, in the order of the face ids."""
+        results = self._faces.identify_from_large_person_group(
+            face_ids=list(face_ids),
+            large_person_group_id=gallery,
+            max_num_of_candidates_returned=candidates,
+            confidence_threshold=threshold,
+        )
+        offered = {result.face_id: result.candidates for result in results}
+        return [
+            [_candidate(found.person_id, found.confidence) for found in offered[face_id]]
+            for face_id in face_ids
+        ]
+
+    def verify(self, gallery: str, face_id: str, person_id: str) -> Candidate:
+        """Return the score of one face against one person; never censored."""
+        result = self._faces.verify_from_large_person_group(
+            face_id=face_id, large_person_group_id=gallery, person_id=person_id
+        )
+        return _candidate(person_id, result.confidence)
+
+    def list_galleries(self) -> Sequence[str]:
+        """Return the ids of all large person groups of this resource."""
+        groups = _pages(self._groups.get_large_person_groups, "largePersonGroupId")
+        return [group["largePersonGroupId"] for group in groups]
+
+    def list_people(self, gallery: str) -> Sequence[RemoteItem]:
+        """Return everyone in a large person group."""
+        people = _pages(lambda **page: self._groups.get_persons(gallery, **page), "personId")
+        return [RemoteItem(person["personId"], person["name"]) for person in people]
+
+    def list_faces(self, gallery: str, person_id: str) -> Sequence[RemoteItem]:
+        """Return a person's faces: one request, and one more for each face not yet known.
+
+        What was learnt before an exception is kept: asked again, it goes on from there.
+        """
+        person = self._groups.get_person(gallery, person_id)
+        ids = person.get("persistedFaceIds") or []
+        return [RemoteItem(face, self._tag(gallery, person_id, face)) for face in ids]
+
+    def delete_gallery(self, gallery: str) -> None:
+        """Delete a large person group and everything in it."""
+        self._groups.delete(gallery)
+
+    def classify(self, error: Exception) -> Failure:
+        """Say what an exception raised by a verb means; the key is never in its message."""
+        return classify(error, secret=self._key)
+
+    def _tag(self, gallery: str, person_id: str, face_id: str) -> str:
+        if face_id not in self._tags:
+            face = self._groups.get_face(gallery, person_id, face_id)
+            self._tags[face_id] = face.get("userData") or ""
+        return self._tags[face_id]
+
+
+def _checked_host(endpoint: str) -> str:
+    parts = urlsplit(endpoint)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
+        raise UserError(
+            f"The Azure Face endpoint {endpoint!r} is no usable address.",
+            expected="https://<resource>.cognitiveservices.azure.com, without a path",
+            remedy="copy it from the resource's page, Keys and Endpoint, to AZURE_FACE_ENDPOINT",
+        )
+    return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
+
+
+def _connect(endpoint: str, key: str, **options: Any) -> tuple[Any, Any, Callable[[], None]]:
+    """Return the SDK's client, its large-person-group operations, and how to close both."""
+    from azure.ai.vision.face import FaceAdministrationClient, FaceClient
+    from azure.core.credentials import AzureKeyCredential
+
+    credential = AzureKeyCredential(key)
+    faces = FaceClient(endpoint, credential, **options)
+    administration = FaceAdministrationClient(endpoint, credential, **options)
+
+    def close() -> None:
+        faces.close()
+        administration.close()
+
+    return faces, administration.large_person_group, close
+
+
+def _pages(list_page: Callable[..., Sequence[Any]], key: str) -> Iterator[Any]:
+    """Yield every item of a listing; `start` is the id of the last item seen."""
+    start: dict[str, str] = {}
+    while page := list_page(top=_PAGE, **start):
+        yield from page
+        if len(page) < _PAGE:
+            return
+        start = {"start": page[-1][key]}
+
+
+def _candidate(person_id: str, confidence: float) -> Candidate:
+    return Candidate(person_id, float(confidence), float(confidence))

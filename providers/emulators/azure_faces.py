@@ -1,0 +1,119 @@
+"""The pictures that Azure Face accepts, and the faces that it sees in them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from audit.types import RecognisedFace
+from providers.emulators.azure_wire import ServiceError, bad_argument, json_body
+from providers.emulators.images import ImageHeader, read_header
+from providers.emulators.recognition import FaceFinder
+
+_BYTES_MIN = 1024
+_BYTES_MAX = 6 * 1024 * 1024
+_SIDE_MAX = 4096
+_FORMATS = {"JPEG", "PNG", "GIF", "BMP", "MPO"}  # MPO: a JPEG with more pictures behind it
+_FACE_MIN_PX = 36
+_FULL_HD = (1920, 1080)
+_FACES_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFaces:
+    """The faces of a picture, largest first, and the picture's size."""
+
+    faces: Sequence[RecognisedFace]
+    width: int
+    height: int
+
+
+async def image_body(request: Request) -> bytes:
+    """Return the uploaded picture's bytes; raises for a link, as no server can be reached."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    if content_type == "application/octet-stream":
+        return await request.body()
+    if content_type != "application/json":
+        raise ServiceError(415, "BadArgument", "Invalid Media Type.")
+    if not isinstance((await json_body(request)).get("url"), str):
+        raise ServiceError(400, "InvalidURL", "Invalid image URL.")
+    raise ServiceError(
+        400,
+        "InvalidURL",
+        "Invalid image URL or error downloading from target server. Remote server error "
+        'returned: "An error occurred while sending the request."',
+    )
+
+
+async def find_faces(finder: FaceFinder, image: bytes) -> FoundFaces:
+    """Return the faces that are large enough; raises for a picture that is refused."""
+    header = _checked(image)
+    try:
+        found = await finder(image)
+    except ValueError as error:
+        raise _undecodable() from error
+    smallest = _smallest_face_px(header)
+    faces = [face for face in found if min(face.width, face.height) >= smallest]
+    faces.sort(key=lambda face: face.width * face.height, reverse=True)
+    return FoundFaces(faces[:_FACES_MAX], header.width, header.height)
+
+
+def chosen_face(found: FoundFaces, target: str | None) -> RecognisedFace:
+    """Return the one face, or with a target "left,top,width,height" the one that it covers best."""
+    faces = found.faces
+    if target is not None:
+        box = _target_box(target, found)
+        faces = sorted(
+            (face for face in faces if _overlap(face, box)),
+            key=lambda face: _overlap(face, box),
+            reverse=True,
+        )[:1]
+    if not faces:
+        raise ServiceError(400, "InvalidImage", "No face detected in the image.")
+    if len(faces) > 1:
+        raise ServiceError(400, "InvalidImage", "There is more than 1 face in the image.")
+    return faces[0]
+
+
+def _checked(image: bytes) -> ImageHeader:
+    if len(image) < _BYTES_MIN:
+        raise ServiceError(400, "InvalidImageSize", "Image size is too small.")
+    if len(image) > _BYTES_MAX:
+        raise ServiceError(400, "InvalidImageSize", "Image size is too big.")
+    header = read_header(image)
+    if header is None or header.format not in _FORMATS:
+        raise _undecodable()
+    if max(header.width, header.height) > _SIDE_MAX:
+        raise ServiceError(400, "InvalidImageSize", "Image size is too big.")
+    return header
+
+
+def _undecodable() -> ServiceError:
+    return ServiceError(400, "InvalidImage", "Decoding error, image format unsupported.")
+
+
+def _smallest_face_px(header: ImageHeader) -> float:
+    """36 pixels up to 1920 x 1080, in proportion beyond (REST reference, Detect)."""
+    sides = sorted((header.width, header.height), reverse=True)
+    return _FACE_MIN_PX * max(
+        1.0, *(side / full for side, full in zip(sides, _FULL_HD, strict=True))
+    )
+
+
+def _target_box(target: str, found: FoundFaces) -> tuple[int, int, int, int]:
+    numbers = target.split(",")
+    if len(numbers) != 4 or not all(number.isdecimal() for number in numbers):
+        raise bad_argument("Invalid argument targetFace.")
+    left, top, width, height = map(int, numbers)
+    if not width or not height:
+        raise bad_argument("Invalid argument targetFace.")
+    if left + width > found.width or top + height > found.height:
+        raise bad_argument("Argument targetFace out of range.")
+    return left, top, width, height
+
+
+def _overlap(face: RecognisedFace, box: tuple[int, int, int, int]) -> int:
+    left, top, width, height = box
+    across = min(face.left + face.width, left + width) - max(face.left, left)
+    down = min(face.top + face.height, top + height) - max(face.top, top)
+    return max(across, 0) * max(down, 0)

@@ -1,0 +1,44 @@
+"""What the server needs of an emulated service."""
+
+from collections.abc import Collection
+from typing import Any, Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+
+class Service(Protocol):
+    """One emulated service with its state. Used by the event loop's thread alone."""
+
+    @property
+    def operations(self) -> Collection[str]:
+        """The names of all operations."""
+        ...
+
+    def operation(self, request: Request) -> str:
+        """Return the name of the operation that a request asks for."""
+        ...
+
+    def refusal(self, request: Request) -> Response | None:
+        """Return the answer to a request without a valid key."""
+        ...
+
+    async def handle(self, request: Request) -> Response:
+        """Carry out an operation, durably, and return its answer, be it an error."""
+        ...
+
+    def failure(self, status: int, retry_after_s: float | None) -> Response:
+        """Return the service's answer with status 429, 500 or 503."""
+        ...
+
+    def galleries(self) -> list[dict[str, Any]]:
+        """Return all that is stored: galleries, persons, faces with their user data."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all that is stored."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the state's file."""
+        ...
