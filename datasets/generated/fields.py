@@ -1,10 +1,12 @@
 """Small arithmetic on colours and on float32 pixel fields."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 Colour = tuple[float, float, float]
 
 
@@ -26,14 +28,16 @@ def scaled(colour: Colour, factor: float) -> Colour:
 
 def smoothstep(low: float, high: float, field: Field) -> Field:
     """Return 0 below low, 1 above high and a smooth ramp between; low > high turns it round."""
-    t = np.clip((field - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
-    return t * t * (np.float32(3) - np.float32(2) * t)
+    t = np.clip((field - low) * (1 / (high - low)), 0, 1)
+    ramp: Field = t * t * (3 - 2 * t)
+    return ramp
 
 
 def gaussian(u: Field, v: Field, width_u: float, width_v: float) -> Field:
     """Return a bell of height 1 with the given standard deviations."""
-    a, b = np.float32(0.5 / width_u**2), np.float32(0.5 / width_v**2)
-    return np.exp(-(u * u * a + v * v * b))
+    a, b = (0.5 / width_u**2), (0.5 / width_v**2)
+    bell: Field = np.exp(-(u * u * a + v * v * b))
+    return bell
 
 
 def paint(canvas: Field, colour: Colour, mask: Field, tone: Field | None = None) -> None:
@@ -42,7 +46,7 @@ def paint(canvas: Field, colour: Colour, mask: Field, tone: Field | None = None)
     `tone` makes the colour lighter or darker pixel by pixel.
     """
     for channel in range(3):
-        plane, value = canvas[channel], np.float32(colour[channel])
+        plane, value = canvas[channel], colour[channel]
         plane += ((value if tone is None else value * tone) - plane) * mask
 
 
@@ -63,4 +67,4 @@ def strands(table: Field, at: Field) -> Field:
     floor = np.floor(at)
     index = floor.astype(np.int32) % (len(table) - 1)
     share = at - floor
-    return table[index] * (np.float32(1) - share) + table[index + 1] * share
+    return table[index] * (1 - share) + table[index + 1] * share

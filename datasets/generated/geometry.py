@@ -50,8 +50,8 @@ def outline(head: Head) -> Field:
 
 def radius_share(u: Field, v: Field, table: Field) -> Field:
     """Return the squared share of the outline's radius: 1 on the outline, 0 in the middle."""
-    span = np.abs(u) + np.abs(v) + np.float32(1e-6)
-    index = ((v / span + np.float32(1)) * np.float32(_DIRECTIONS / 2 - 0.5)).astype(np.int32)
+    span = np.abs(u) + np.abs(v) + (1e-6)
+    index = ((v / span + 1) * (_DIRECTIONS / 2 - 0.5)).astype(np.int32)
     edge = table[index]
     return (u * u + v * v) / (edge * edge)
 
@@ -63,7 +63,8 @@ def _rotation(pose: Pose) -> Field:
     yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     pitch = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
     roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return (roll @ yaw @ pitch).astype(np.float32)
+    rotation: Field = (roll @ yaw @ pitch).astype(np.float32)
+    return rotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +109,15 @@ class View:
     def depth(self, height: Field) -> Field:
         """Return how near to the viewer each pixel's point is, in face units."""
         a, b, c = self.rotation[2]
-        return a * self.u + b * self.v + c * height
+        depth: Field = a * self.u + b * self.v + c * height
+        return depth
 
 
 def coarse_height(u: Field, v: Field, head: Head, nose: Nose, inside: Field) -> Field:
     """Return the height that places the features: skull and nose, without fine relief."""
-    skull = np.float32(head.depth) * (np.float32(1) - np.minimum(inside, np.float32(1.7)))
-    bump = gaussian(u, v - np.float32(nose.tip - 0.04), 0.14, 0.20)
-    return skull + np.float32(0.75 * nose.height) * bump
+    skull = head.depth * (1 - np.minimum(inside, 1.7))
+    bump = gaussian(u, v - (nose.tip - 0.04), 0.14, 0.20)
+    return skull + (0.75 * nose.height) * bump
 
 
 def look(head: Head, nose: Nose, pose: Pose, size_px: int) -> View:
@@ -144,7 +146,7 @@ def look(head: Head, nose: Nose, pose: Pose, size_px: int) -> View:
 
 def _grid(pixels: slice, centre: float, scale: float) -> Field:
     at = np.arange(pixels.start, pixels.stop, dtype=np.float32)
-    return (at - np.float32(centre)) / np.float32(scale)
+    return (at - centre) / scale
 
 
 def _span(centre: float, low: float, high: float, scale: float, size_px: int) -> slice:
@@ -160,6 +162,6 @@ def _within(centre: float, half: float, size: int) -> slice:
 
 def normals(depth: Field, pose: Pose) -> tuple[Field, Field, Field]:
     """Return the unit normals (x, y down, z to the viewer) of a surface seen at these depths."""
-    rise_y, rise_x = np.gradient(depth * np.float32(pose.scale))
-    length = np.float32(1) / np.sqrt(rise_x * rise_x + rise_y * rise_y + np.float32(1))
+    rise_y, rise_x = np.gradient(depth * pose.scale)
+    length = 1 / np.sqrt(rise_x * rise_x + rise_y * rise_y + 1)
     return -rise_x * length, -rise_y * length, length

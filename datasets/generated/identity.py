@@ -35,7 +35,7 @@ _HAIR_COLOURS: tuple[Colour, ...] = (
     linear(122, 84, 52),
     linear(190, 152, 98),
     linear(150, 74, 40),
-    linear(150, 146, 142),
+    linear(122, 118, 114),
 )
 HAIR_STYLES = ("shaved", "short", "side", "fringe", "long", "long-fringe", "curly", "receding")
 
@@ -276,7 +276,7 @@ def _mouth(rng: np.random.Generator, skin: Skin) -> Mouth:
 
 def _hair(rng: np.random.Generator, tone: float) -> Hair:
     style = HAIR_STYLES[int(rng.integers(0, len(HAIR_STYLES)))]
-    kinds = len(_HAIR_COLOURS) - 1 if tone < 0.5 else 3
+    kinds = len(_HAIR_COLOURS) - 1 if tone < 0.5 else 2
     colour = _HAIR_COLOURS[int(rng.integers(0, kinds))]
     if rng.uniform() < 0.10:
         colour = _HAIR_COLOURS[-1]

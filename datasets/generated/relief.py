@@ -12,8 +12,8 @@ _SIDES = (-1.0, 1.0)
 
 def relief(view: View, who: Identity, face: Expression) -> Field:
     """Return the height of each pixel's point, for shading."""
-    round_skull = np.maximum(np.float32(1) - view.inside, np.float32(0.0)) ** np.float32(0.72)
-    height = np.float32(who.head.depth) * round_skull
+    round_skull = np.maximum(1 - view.inside, 0.0) ** 0.72
+    height = who.head.depth * round_skull
     _sockets(height, view, who)
     _nose(height, view, who)
     _cheeks(height, view, who, face)
@@ -26,8 +26,8 @@ def add_bump(
 ) -> None:
     """Raise (or sink) the height by a bell around a point, in place."""
     part = view.window(centre[0], centre[1], 2.6 * width[0], 2.6 * width[1])
-    u, v = view.u[part] - np.float32(centre[0]), view.v[part] - np.float32(centre[1])
-    height[part] += np.float32(rise) * gaussian(u, v, width[0], width[1])
+    u, v = view.u[part] - centre[0], view.v[part] - centre[1]
+    height[part] += rise * gaussian(u, v, width[0], width[1])
 
 
 def _sockets(height: Field, view: View, who: Identity) -> None:
@@ -49,11 +49,11 @@ def _nose(height: Field, view: View, who: Identity) -> None:
     part = view.window(0, middle, 0.34, reach)
     u, v = view.u[part], view.v[part]
     along = np.clip((v - nose.bridge) / (nose.tip - nose.bridge), 0, 1)
-    width = np.float32(nose.bridge_width) + np.float32(0.3 * nose.width) * along * along
-    profile = np.float32(0.06) + np.float32(nose.height - 0.06) * along
+    width = nose.bridge_width + (0.3 * nose.width) * along * along
+    profile = 0.06 + (nose.height - 0.06) * along
     profile *= smoothstep(nose.bridge - 0.14, nose.bridge + 0.06, v)
     profile *= smoothstep(nose.tip + 0.105, nose.tip - 0.005, v)
-    height[part] += profile * np.exp(-np.float32(0.5) * (u / width) ** 2)
+    height[part] += profile * np.exp(-0.5 * (u / width) ** 2)
     add_bump(height, view, (0, nose.tip - 0.015), (nose.bulb, 0.055), 0.07)
     for side in _SIDES:
         centre = (side * (nose.width - 0.035), nose.tip + 0.02)
@@ -73,11 +73,11 @@ def _fold(height: Field, view: View, who: Identity, side: float, depth: float) -
     """Sink the line from the wing of the nose to past the corner of the mouth."""
     nose, mouth = who.nose, who.mouth
     part = view.window(side * 0.3, 0.5 * (nose.tip + mouth.v), 0.25, 0.32)
-    u, v = view.u[part] * np.float32(side), view.v[part]
-    along = (v - nose.tip) / np.float32(mouth.v + 0.05 - nose.tip)
-    line = np.float32(nose.width + 0.03) + np.float32(mouth.width - nose.width + 0.07) * along
+    u, v = view.u[part] * side, view.v[part]
+    along = (v - nose.tip) / (mouth.v + 0.05 - nose.tip)
+    line = (nose.width + 0.03) + (mouth.width - nose.width + 0.07) * along
     ends = smoothstep(-0.15, 0.15, along) * smoothstep(1.25, 0.7, along)
-    height[part] -= np.float32(depth) * ends * np.exp(-(((u - line) / np.float32(0.035)) ** 2))
+    height[part] -= depth * ends * np.exp(-(((u - line) / 0.035) ** 2))
 
 
 def _mouth(height: Field, view: View, who: Identity, face: Expression) -> None:
