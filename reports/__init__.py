@@ -1,1 +1,44 @@
-"""Reports, made from a run folder alone."""
+"""Reports, made from a run folder alone.
+
+Importing this package is cheap: pandas, matplotlib and seaborn come with the first call.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reports.run_folder import RunData
+
+__all__ = ["build", "export", "load"]
+
+
+def build(run: Path) -> Path:
+    """Write RUN/report from the run folder alone and return its index.html.
+
+    The same folder gives the same bytes. Raises UserError when a file of the run folder is missing
+    or broken, and Stopped when the report can't be written.
+    """
+    from reports.html import write_report
+
+    return write_report(run)
+
+
+def load(run: Path) -> "RunData":
+    """Read a run folder: observations, cloaks, photos and one summary row per arm.
+
+    Raises UserError naming the file that is missing or broken.
+    """
+    from reports.run_folder import read_run
+
+    return read_run(run)
+
+
+def export(run: Path, file_format: str, out: Path) -> tuple[Path, Path]:
+    """Write observations and calls as tables into the folder `out` and return both files.
+
+    `file_format` is csv, parquet or jsonl. Raises UserError when it is none of them, when parquet's
+    library is missing, or when the run folder can't be read; Stopped when `out` can't be written.
+    """
+    from reports.flat_files import write_tables
+
+    return write_tables(run, file_format, out)

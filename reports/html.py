@@ -1,0 +1,129 @@
+"""The report: one self-contained page, its figures and its tables, from a run folder alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports import examples, figures, layout, tables, wording
+from reports.flat_files import csv_bytes, write_all
+from reports.run_folder import RunData, read_run
+from reports.statistics import BOOTSTRAP_MIN
+
+_XML = '<?xml version="1.0" encoding="utf-8"?>\n'
+
+
+def write_report(run: Path) -> Path:
+    """Write RUN/report: tables, figures and, last, the page; return the page's path."""
+    data = read_run(run)
+    frames = _frames(data)
+    drawn = _figures(data, frames)
+    folder = run / "report"
+    page = folder / "index.html"
+    files = {folder / "tables" / f"{name}.csv": csv_bytes(frame) for name, frame in frames.items()}
+    files |= {
+        folder / "figures" / f"{name}.svg": f"{_XML}{svg}".encode() for name, svg in drawn.items()
+    }
+    files[page] = _page(data, frames, drawn).encode()
+    write_all(files, f"`audit report {run.name}` rebuilds the report")
+    return page
+
+
+def _frames(data: RunData) -> Mapping[str, pd.DataFrame]:
+    pairs = tables.paired_scores(data.observations, data.manifest)
+    return {
+        "summary": data.summary,
+        "by_level": tables.by_level(data.summary, data.manifest),
+        "by_person": tables.by_person(data.observations, data.manifest),
+        "paired_scores": pairs,
+        "paired_changes": tables.changes(pairs, data.manifest),
+        "cloaking": tables.cloaking(data.cloaks),
+        "rejected": tables.rejected(data.photos),
+        "unanswered": tables.unanswered(data.observations, data.photos),
+        "mistaken_for": tables.mistaken_for(data.observations),
+    }
+
+
+def _figures(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, str]:
+    drawn = {
+        "scores": figures.scores(
+            data.observations,
+            data.manifest,
+            "Box plots of the true person's score, one row per arm, the control above each level; "
+            "the table below gives the numbers.",
+        ),
+        "protection": figures.protection(
+            data.summary,
+            data.manifest,
+            "Protection success rate of each arm with its 95 % interval; "
+            "the summary table gives the numbers.",
+        ),
+    }
+    if data.manifest.cloaked_arms:
+        drawn["change"] = figures.change(
+            frames["paired_scores"],
+            frames["paired_changes"],
+            data.manifest,
+            "Change of each probe's score from the control, one row per cloaked arm, with the "
+            "median and its interval; the table below gives the numbers.",
+        )
+    return drawn
+
+
+def _page(data: RunData, frames: Mapping[str, pd.DataFrame], drawn: Mapping[str, str]) -> str:
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # The figures are our own SVG, escaped where they were drawn.
+    inline = {name: Markup(svg) for name, svg in drawn.items()}  # noqa: S704
+    return environment.get_template("report.html.j2").render(
+        figures=inline, **_facts(data), **_tables(data, frames)
+    )
+
+
+def _facts(data: RunData) -> Mapping[str, Any]:
+    people = sorted(set(data.observations["true_person"]))
+    thresholds = data.observations["threshold"].dropna()
+    return {
+        "title": wording.title(data.manifest),
+        "manifest": data.manifest,
+        "people": len(people),
+        "probes": data.observations[["probe_sha256", "true_person"]].drop_duplicates().shape[0],
+        "notices": wording.notices(data.manifest, data.summary, data.observations),
+        "sentences": wording.sentences(data.summary, data.manifest, len(people)),
+        "hidden": int(data.observations["censored"].sum()),
+        "thresholds": sorted(set(thresholds) - {0.0}),
+        "verified": int((data.observations["true_score_source"] == "verify").sum()),
+        "examples": examples.examples(data.folder, data.cloaks),
+        "pairs_min": BOOTSTRAP_MIN,
+        "amplification": examples.AMPLIFICATION,
+        "experiment": data.experiment,
+    }
+
+
+def _tables(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Any]:
+    reasons = tables.rejected_by_reason(data.photos)
+    cloaking = layout.titled_cloaks(frames["cloaking"])
+    shown = {
+        "summary": (data.summary, "All arms", layout.SUMMARY),
+        "by_person": (frames["by_person"], "Each protected person", layout.PERSON),
+        "changes": (frames["paired_changes"], "Paired change from the control", layout.CHANGES),
+        "cloaking": (cloaking, "What each cloak did to the photos", layout.CLOAKING),
+        "reasons": (reasons, "Rejected files by reason", layout.REASONS),
+        "rejected": (frames["rejected"], "Rejected files", layout.REJECTED),
+        "unanswered": (frames["unanswered"], "Probes without an answer", layout.UNANSWERED),
+        "mistaken": (frames["mistaken_for"], "Named instead of the person", layout.MISTAKEN),
+    }
+    laid_out = {name: layout.table(*parts) for name, parts in shown.items()}
+    return {
+        **{f"{name}_table": table for name, table in laid_out.items()},
+        "level_tables": layout.level_tables(frames["by_level"]),
+        "manifest_tables": layout.manifest_tables(data.manifest_json),
+    }

@@ -1,0 +1,128 @@
+"""The parts of manifest.json that a report speaks about; unknown keys are kept out of the way."""
+
+from typing import NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+CONTROL_LEVEL = "none"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ManifestArm(_Part):
+    """One arm as it was run. `enrolled` counts photos in the gallery that the service took."""
+
+    name: str = Field(alias="arm")
+    game: str
+    system: str
+    level: str
+    targets: str | None = None
+    cloaked_fraction: float | None = None
+    enrolled: int | None = None
+    enrol_rejected: int | None = None
+
+    @property
+    def is_control(self) -> bool:
+        """Tell whether nothing is cloaked in this arm."""
+        return self.level == CONTROL_LEVEL
+
+    @property
+    def is_partly_cloaked(self) -> bool:
+        """Tell whether some of the photos that could be cloaked are left as they are."""
+        return self.cloaked_fraction is not None and 0 < self.cloaked_fraction < 1
+
+    @property
+    def group_title(self) -> str:
+        """Name what this arm shares with its neighbours in a figure."""
+        if self.is_control:
+            return "No cloak"
+        game = ", probes cloaked" if self.game == "evade" else ""
+        return f"Level {self.level}, {self.system}{game}"
+
+    @property
+    def variant(self) -> str:
+        """Name what tells this arm from others of its level, in plain words."""
+        if self.is_control:
+            return "No cloak"
+        target = {"same": "Same target", "separate": "Separate targets"}.get(
+            self.targets or "", "Cloaked"
+        )
+        if self.is_partly_cloaked:
+            return f"{target}, {100 * (self.cloaked_fraction or 0):.0f} % cloaked"
+        return target
+
+
+class Service(_Part):
+    """Who answered: a service, or our local emulator of it."""
+
+    provider: str
+    emulated: bool = False
+    service_model: str | None = None
+    emulator_network: str | None = None
+
+
+class Counts(_Part):
+    """How many photos and people took part."""
+
+    probe: int | None = None
+    decoy_people: int | None = None
+
+
+class Manifest(_Part):
+    """What the report needs to know of a run beside its rows."""
+
+    run_id: str
+    exit_state: str
+    exit_message: str | None = None
+    started_utc: str | None = None
+    photo_set_generated: bool = False
+    service: Service
+    counts: Counts = Counts()
+    arms: tuple[ManifestArm, ...]
+
+    @model_validator(mode="after")
+    def _has_control(self) -> Self:
+        if not any(arm.is_control for arm in self.arms):
+            raise ValueError("no control arm (level none) among the arms")
+        return self
+
+    @property
+    def control(self) -> ManifestArm:
+        """Return the arm in which nothing is cloaked."""
+        return next(arm for arm in self.arms if arm.is_control)
+
+    @property
+    def cloaked_arms(self) -> tuple[ManifestArm, ...]:
+        """Return every arm but the control, in order."""
+        return tuple(arm for arm in self.arms if arm is not self.control)
+
+    @property
+    def groups(self) -> tuple["Group", ...]:
+        """Return the cloaked arms by game, system and level, each level beside the control.
+
+        A run of nothing but controls is one group.
+        """
+        others = self.cloaked_arms
+        titles = dict.fromkeys(arm.group_title for arm in others) or (self.control.group_title,)
+        return tuple(
+            Group(title, (self.control, *(arm for arm in others if arm.group_title == title)))
+            for title in titles
+        )
+
+
+class Group(NamedTuple):
+    """The arms of one level, the control first."""
+
+    title: str
+    arms: tuple[ManifestArm, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return one name per arm that tells it from its neighbours."""
+        variants = [arm.variant for arm in self.arms]
+        return tuple(
+            variant if variants.count(variant) == 1 else f"{variant} ({arm.name})"
+            for variant, arm in zip(variants, self.arms, strict=True)
+        )

@@ -1,0 +1,166 @@
+"""Reading a run folder: every file checked, every failure named."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from audit.errors import UserError
+from audit.types import CloakedPhoto, Observation, Outcome
+from reports.manifest import Manifest
+from reports.tables import summarise
+
+OBSERVATION_COLUMNS = tuple(field.name for field in fields(Observation))
+CLOAK_COLUMNS = tuple(field.name for field in fields(CloakedPhoto))
+PHOTO_COLUMNS = ("sha256", "person", "path", "role", "rejected", "reason", "detail")
+_SCORES = ("top_score", "true_score", "threshold")
+_NUMBERS = (*_SCORES, "cloaked_fraction", "rank", "native_score", "latency_ms", "attempts")
+_TEXTS = tuple(name for name in OBSERVATION_COLUMNS if name not in (*_NUMBERS, "censored"))
+_REMEDY = "restore the file, or continue the run with `audit resume` so that it is written again"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunData:
+    """A run folder in memory. `manifest_json` is the whole manifest, `experiment` its TOML text.
+
+    `summary` has one row per arm, in the manifest's order; `photos` one row per file found.
+    """
+
+    folder: Path
+    manifest: Manifest
+    manifest_json: Mapping[str, Any]
+    experiment: str
+    observations: pd.DataFrame
+    cloaks: pd.DataFrame
+    photos: pd.DataFrame
+    summary: pd.DataFrame
+
+
+def read_run(run: Path) -> RunData:
+    """Read a run folder; raise UserError naming the file that is missing or broken."""
+    manifest_path = run / "manifest.json"
+    manifest_json = _json_object(_text(manifest_path), manifest_path, "the file")
+    manifest = _manifest(manifest_json, manifest_path)
+    observations = read_observations(run)
+    _refuse_unknown_arms(observations, manifest, run / "observations.csv")
+    cloaks_path = run / "cloaked" / "cloaks.jsonl"
+    cloaks = _rows(cloaks_path) if cloaks_path.exists() else []
+    return RunData(
+        folder=run,
+        manifest=manifest,
+        manifest_json=manifest_json,
+        experiment=_text(run / "experiment.toml"),
+        observations=observations,
+        cloaks=_frame(cloaks, CLOAK_COLUMNS, cloaks_path),
+        photos=_frame(_rows(run / "photos.jsonl"), PHOTO_COLUMNS, run / "photos.jsonl"),
+        summary=summarise(observations, manifest.arms),
+    )
+
+
+def read_observations(run: Path) -> pd.DataFrame:
+    """Read observations.csv with typed columns; an empty cell is missing, the name `NA` is not."""
+    path = run / "observations.csv"
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except (OSError, ValueError) as error:
+        raise _broken(path, str(error).strip()) from error
+    absent = [name for name in OBSERVATION_COLUMNS if name not in frame.columns]
+    if absent:
+        raise _broken(path, f"no column {', '.join(absent)}")
+    return _checked(_typed(frame, path), path)
+
+
+def _typed(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    frame = frame.copy()
+    for name in _NUMBERS:
+        try:
+            frame[name] = pd.to_numeric(frame[name].replace("", None)).astype(float)
+        except ValueError as error:
+            raise _broken(path, f"column {name}: {error}") from error
+    flags = frame["censored"].str.lower().map({"true": True, "false": False, "": False})
+    if flags.isna().any():
+        raise _broken(path, "column censored holds other words than true and false")
+    frame["censored"] = flags.astype(bool)
+    for name in _TEXTS:
+        frame[name] = frame[name].astype(object)
+    return frame
+
+
+def _checked(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    unknown = sorted(set(frame["outcome"]) - {str(outcome) for outcome in Outcome})
+    if unknown:
+        raise _broken(path, f"column outcome holds {', '.join(unknown)}")
+    for name in _SCORES:
+        if not frame[name].dropna().between(0, 1).all():
+            raise _broken(path, f"column {name} leaves 0..1")
+    if (frame["censored"] & frame["true_score"].notna()).any():
+        raise _broken(path, "a row is censored and has a true_score")
+    if frame.duplicated(["arm", "probe_sha256", "true_person"]).any():
+        raise _broken(path, "a probe stands twice in one arm")
+    return frame
+
+
+def _refuse_unknown_arms(observations: pd.DataFrame, manifest: Manifest, path: Path) -> None:
+    unknown = sorted(set(observations["arm"]) - {arm.name for arm in manifest.arms})
+    if unknown:
+        raise _broken(path, f"arm {', '.join(unknown)} is not in manifest.json")
+
+
+def _manifest(value: Mapping[str, Any], path: Path) -> Manifest:
+    try:
+        return Manifest.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise _broken(path, f"{place}: {first['msg']}") from error
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: Path) -> pd.DataFrame:
+    for number, row in enumerate(rows, start=1):
+        absent = [name for name in columns if name not in row]
+        if absent:
+            raise _broken(path, f"row {number} has no {', '.join(absent)}")
+    return pd.DataFrame(rows, columns=None if rows else list(columns))
+
+
+def _rows(path: Path) -> list[Mapping[str, Any]]:
+    lines = _text(path).split("\n")
+    numbered = enumerate(lines, start=1)
+    return [_json_object(line, path, f"line {number}") for number, line in numbered if line.strip()]
+
+
+def _json_object(text: str, path: Path, place: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise _broken(path, f"{place} is not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise _broken(path, f"{place} is not a JSON object")
+    return value
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(path) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _broken(path, str(error)) from error
+
+
+def _missing(path: Path) -> UserError:
+    return UserError(
+        f"{path} is missing", expected="a run folder with all its files", remedy=_REMEDY
+    )
+
+
+def _broken(path: Path, why: str) -> UserError:
+    return UserError(
+        f"{path} can't be used: {why}", expected="the file as the run wrote it", remedy=_REMEDY
+    )

@@ -1,0 +1,204 @@
+"""The tables of a report as plain frames: one row per thing counted, missing = not applicable."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from audit.types import Outcome, Targets
+from reports.manifest import Manifest, ManifestArm
+from reports.statistics import median_interval, wilson
+
+FACE_FOUND = (Outcome.MATCH, Outcome.OTHER_PERSON, Outcome.NO_MATCH)
+UNANSWERED = (Outcome.NO_FACE, Outcome.REFUSED, Outcome.ERROR)
+CLOAK_KEYS = ("system", "level", "folder", "targets")
+_PROBE = ["probe_sha256", "true_person"]
+
+
+def summarise(observations: pd.DataFrame, arms: Sequence[ManifestArm]) -> pd.DataFrame:
+    """Return the contract's summary.csv: one row per arm, in order.
+
+    The protection success rate and its 95 % interval (Wilson) are over the probes in which the
+    service found a face; all else is counted beside them.
+    """
+    return pd.DataFrame([_summary_row(of_arm(observations, arm), arm) for arm in arms])
+
+
+def of_arm(observations: pd.DataFrame, arm: ManifestArm) -> pd.DataFrame:
+    """Return one arm's rows."""
+    return observations[observations["arm"] == arm.name]
+
+
+def _summary_row(rows: pd.DataFrame, arm: ManifestArm) -> Mapping[str, Any]:
+    count = {outcome: int((rows["outcome"] == outcome).sum()) for outcome in Outcome}
+    faces = sum(count[outcome] for outcome in FACE_FOUND)
+    protected = faces - count[Outcome.MATCH]
+    interval = wilson(protected, faces)
+    scores = rows["true_score"]
+    return {
+        "arm": arm.name,
+        "system": arm.system,
+        "level": arm.level,
+        "targets": arm.targets or None,
+        "cloaked_fraction": arm.cloaked_fraction,
+        "probes": len(rows),
+        "identified": count[Outcome.MATCH],
+        "protection_success_rate": protected / faces if faces else None,
+        "ci_low": interval.low if interval else None,
+        "ci_high": interval.high if interval else None,
+        "mean_score": scores.mean(),
+        "median_score": scores.median(),
+        "min_score": scores.min(),
+        "max_score": scores.max(),
+        "censored": int(rows["censored"].sum()),
+        "no_face": count[Outcome.NO_FACE],
+        "refused": count[Outcome.REFUSED],
+        "errors": count[Outcome.ERROR],
+        "enrolled": arm.enrolled,
+        "enrol_rejected": arm.enrol_rejected,
+    }
+
+
+def faces_found(summary: pd.DataFrame) -> pd.Series:
+    """Return per arm the probes in which the service found a face."""
+    return summary["probes"] - summary[["no_face", "refused", "errors"]].sum(axis=1)
+
+
+def by_level(summary: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
+    """Return what the study at the University of Amsterdam tabulates, level by level.
+
+    Per arm: how many of the probes with a face were identified, the average and the lowest score
+    of the true person; the control stands beside each level (tables 1 to 5 of that study).
+    """
+    measures = summary.assign(faces=faces_found(summary)).set_index("arm")
+    rows = [
+        {
+            "level": group.title,
+            "arm": arm.name,
+            "label": label,
+            "identified": measures["identified"][arm.name],
+            "probes_with_face": measures["faces"][arm.name],
+            "average_score": measures["mean_score"][arm.name],
+            "lowest_score": measures["min_score"][arm.name],
+            "hidden_scores": measures["censored"][arm.name],
+        }
+        for group in manifest.groups
+        for arm, label in zip(group.arms, group.labels, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def paired_scores(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
+    """Return one row per probe and cloaked arm: the true person's score less the control's.
+
+    `change` is missing unless the service showed both scores.
+    """
+    scores = observations[["arm", *_PROBE, "true_score"]]
+    control = of_arm(scores, manifest.control).drop(columns="arm")
+    cloaked = scores[scores["arm"].isin([arm.name for arm in manifest.cloaked_arms])]
+    pairs = cloaked.merge(control, on=_PROBE, suffixes=("", "_control"))
+    return pairs.assign(change=pairs["true_score"] - pairs["true_score_control"])
+
+
+def changes(pairs: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
+    """Return per cloaked arm the median paired change with its bootstrap interval."""
+    rows = []
+    for arm in manifest.cloaked_arms:
+        change = of_arm(pairs, arm)["change"]
+        shown = change.dropna()
+        interval = median_interval(shown.tolist())
+        rows.append(
+            {
+                "arm": arm.name,
+                "pairs": len(shown),
+                "pairs_without_both_scores": len(change) - len(shown),
+                "median_change": shown.median(),
+                "ci_low": interval.low if interval else None,
+                "ci_high": interval.high if interval else None,
+            }
+        )
+    return pd.DataFrame(rows, columns=None if rows else ["arm", "pairs"])
+
+
+def by_person(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
+    """Return one summary row per arm and protected person."""
+    people = sorted(set(observations["true_person"]))
+    rows = [
+        {"person": person, **_summary_row(rows[rows["true_person"] == person], arm)}
+        for arm in manifest.arms
+        for rows in [of_arm(observations, arm)]
+        for person in people
+    ]
+    return pd.DataFrame(rows, columns=None if rows else ["person", "arm"])
+
+
+def with_cloak_keys(cloaks: pd.DataFrame) -> pd.DataFrame:
+    """Add what tells one cloak's rows from another's: the folder, and who is the target."""
+    folder = [str(PurePosixPath(file).parent) for file in cloaks["file"]]
+    rows = cloaks.assign(folder=folder)
+    cloak = rows.groupby(["system", "level", "folder"])
+    separate = cloak["target"].transform("nunique") > cloak["person"].transform("nunique")
+    targets = separate.map({True: Targets.SEPARATE.value, False: Targets.SAME.value})
+    return rows.assign(targets=targets.where(rows["target"] != "", ""))
+
+
+def cloak_title(system: str, level: str, targets: str) -> str:
+    """Name a cloak in plain words."""
+    words = {Targets.SAME.value: ", same target", Targets.SEPARATE.value: ", separate targets"}
+    return f"Level {level}, {system}{words.get(targets, '')}"
+
+
+def cloaking(cloaks: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per cloak. `over_budget` counts photos whose DSSIM exceeds their budget."""
+    rows = with_cloak_keys(cloaks)
+    rows = rows.assign(over_budget=rows["dssim"] > rows["budget"])
+    table = rows.groupby(list(CLOAK_KEYS), sort=False).agg(
+        photos=("source_sha256", "size"),
+        budget=("budget", "max"),
+        dssim_mean=("dssim", "mean"),
+        dssim_max=("dssim", "max"),
+        over_budget=("over_budget", "sum"),
+        l2_mean=("l2", "mean"),
+        linf_max=("linf", "max"),
+        embedding_shift_mean=("embedding_shift", "mean"),
+        steps_mean=("steps", "mean"),
+        seconds_mean=("seconds", "mean"),
+        seconds_total=("seconds", "sum"),
+    )
+    return table.reset_index()
+
+
+def rejected(photos: pd.DataFrame) -> pd.DataFrame:
+    """Return every rejected file with its reason, ordered by reason and place."""
+    chosen = photos[photos["rejected"].astype(bool)]
+    columns = ["reason", "path", "person", "detail"]
+    return chosen[columns].sort_values(columns[:3], kind="stable").reset_index(drop=True)
+
+
+def rejected_by_reason(photos: pd.DataFrame) -> pd.DataFrame:
+    """Return how many files each reason rejected, most first."""
+    counts = rejected(photos).groupby("reason").size().reset_index(name="files")
+    return counts.sort_values(["files", "reason"], ascending=[False, True]).reset_index(drop=True)
+
+
+def unanswered(observations: pd.DataFrame, photos: pd.DataFrame) -> pd.DataFrame:
+    """Return every probe that got no answer about a person, with the file it came from."""
+    rows = observations[observations["outcome"].isin([str(outcome) for outcome in UNANSWERED])]
+    files = photos.drop_duplicates("sha256").set_index("sha256")["path"]
+    rows = rows.assign(path=rows["probe_sha256"].map(files))
+    columns = ["arm", "outcome", "path", "probe_sha256", "attempts"]
+    return rows[columns].sort_values(columns[:4], kind="stable").reset_index(drop=True)
+
+
+def mistaken_for(observations: pd.DataFrame) -> pd.DataFrame:
+    """Return per arm and protected person whom the service named instead, most often first."""
+    rows = observations[observations["outcome"] == Outcome.OTHER_PERSON]
+    keys = ["arm", "true_person", "top_person"]
+    if rows.empty:
+        return pd.DataFrame(columns=[*keys, "probes", "mean_top_score"])
+    counts = rows.groupby(keys, dropna=False, sort=False)
+    table = counts.agg(probes=("outcome", "size"), mean_top_score=("top_score", "mean"))
+    order = ["arm", "true_person", "probes", "top_person"]
+    ascending = [True, True, False, True]
+    return table.reset_index().sort_values(order, ascending=ascending).reset_index(drop=True)

@@ -1,0 +1,242 @@
+"""A factory of run folders: every file as a run leaves it, from a few arms and their scores."""
+
+import csv
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from audit.types import Arm, CloakedPhoto, Game, Observation, Outcome, Targets
+
+CONTROL = Arm("control", Game.POISON, "none", "none", None, 0.0)
+HIGH = Arm("fawkes-0.3-high", Game.POISON, "fawkes-0.3", "high", Targets.SAME, 1.0)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One answer of the service: what it said, and the true person's score if it showed it."""
+
+    outcome: Outcome = Outcome.MATCH
+    score: float | None = 0.9
+    censored: bool = False
+    top_person: str | None = None
+    person: str = "Ada"
+    number: int | None = None
+
+
+@dataclass
+class Run:
+    """What a run folder is made of."""
+
+    answers: Mapping[Arm, Sequence[Probe]]
+    manifest: dict[str, Any] = field(default_factory=dict)
+    threshold: float | None = 0.0
+    rejected: Sequence[Mapping[str, Any]] = ()
+    examples: int = 1
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_run(folder: Path, run: Run) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "experiment.toml").write_text('provider = "azure"\nlevel = ["high"]\n')
+    manifest = manifest_of(run) | run.manifest
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+    rows = [row for arm, probes in run.answers.items() for row in observations(run, arm, probes)]
+    write_observations(folder / "observations.csv", rows)
+    write_cloaks(folder, run)
+    photos = [photo_row(row) for row in rows[: len(next(iter(run.answers.values())))]]
+    lines = [json.dumps(row) for row in [*photos, *run.rejected]]
+    (folder / "photos.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    with sqlite3.connect(folder / "ledger.db") as ledger:
+        ledger.execute("CREATE TABLE calls (seq INTEGER PRIMARY KEY, arm TEXT, state TEXT)")
+        ledger.execute("INSERT INTO calls VALUES (1, 'control', 'done'), (2, NULL, 'failed')")
+    ledger.close()
+    return folder
+
+
+def manifest_of(run: Run) -> dict[str, Any]:
+    arms = [
+        {"arm": arm.name, "game": arm.game, "system": arm.system, "level": arm.level,
+         "targets": arm.targets, "cloaked_fraction": arm.cloaked_fraction,
+         "enrolled": 70, "enrol_rejected": 1}
+        for arm in run.answers
+    ]  # fmt: skip
+    probes = max(len(probes) for probes in run.answers.values())
+    return {
+        "run_id": "2024-05-01-azure", "started_utc": "2024-05-01T10:00:00Z",
+        "ended_utc": "2024-05-01T11:00:00Z", "exit_state": "done", "exit_message": None,
+        "git_revision": "0" * 40, "python": "3.11.9", "platform": "Linux x86_64",
+        "packages": {"numpy": "2.4.6"}, "device": "cpu", "weights": {"net": "f" * 64},
+        "cloak_networks": ["net"], "photo_set_sha256": "a" * 64, "photo_set_generated": False,
+        "split_seed": 7,
+        "service": {"provider": "azure", "emulated": True, "endpoint": "http://127.0.0.1:1",
+                    "api_version": "v1.0", "service_model": "recognition_04", "tier": "free",
+                    "emulator_network": "net"},
+        "counts": {"people": 41, "photos": 341, "rejected": 0, "train": 70, "probe": probes,
+                   "decoy_people": 40, "decoy_photos": 240},
+        "calls": {"planned": 10, "sent": 10, "failed": 0, "by_operation": {"identify": 10}},
+        "cost_usd": 0.0, "arms": arms,
+    }  # fmt: skip
+
+
+def observations(run: Run, arm: Arm, probes: Sequence[Probe]) -> list[Observation]:
+    return [observation(run, arm, number, probe) for number, probe in enumerate(probes)]
+
+
+def observation(run: Run, arm: Arm, number: int, probe: Probe) -> Observation:
+    shown = None if probe.censored else probe.score
+    top = probe.top_person or (probe.person if probe.outcome is Outcome.MATCH else None)
+    return Observation(
+        run_id="2024-05-01-azure",
+        utc="2024-05-01T10:30:00Z",
+        provider="azure",
+        service_model="recognition_04",
+        game=arm.game,
+        arm=arm.name,
+        system=arm.system,
+        level=arm.level,
+        targets=arm.targets,
+        cloaked_fraction=arm.cloaked_fraction,
+        probe_sha256=sha256(f"probe {number if probe.number is None else probe.number}"),
+        true_person=probe.person,
+        outcome=probe.outcome,
+        top_person=top,
+        top_score=0.7 if top else None,
+        true_score=shown,
+        true_score_source=None if shown is None else "identify",
+        censored=probe.censored,
+        threshold=run.threshold,
+        latency_ms=12.5,
+        attempts=1,
+    )
+
+
+def write_observations(path: Path, rows: Sequence[Observation]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([column.name for column in fields(Observation)])
+        for row in rows:
+            cells = asdict(row) | {"censored": "true" if row.censored else "false"}
+            writer.writerow(["" if cell is None else cell for cell in cells.values()])
+
+
+def photo_row(row: Observation) -> dict[str, Any]:
+    return {
+        "sha256": row.probe_sha256, "person": row.true_person, "role": "probe",
+        "path": f"{row.true_person}/{row.probe_sha256[:6]}.jpg", "rejected": False, "reason": "",
+        "detail": "", "width": 640, "height": 480,
+    }  # fmt: skip
+
+
+def write_cloaks(folder: Path, run: Run) -> None:
+    """Draw smooth synthetic pictures as photos; the cloak changes a square in their middle."""
+    (folder / "examples").mkdir()
+    rows = []
+    for place, arm in enumerate(arm for arm in run.answers if not arm.is_control):
+        (folder / "cloaked" / arm.name).mkdir(parents=True)
+        for number in range(4):
+            sha = sha256(f"train {number}")
+            if number < run.examples:
+                original = picture(number)
+                original.save(folder / "examples" / f"{sha}.png")
+                cloaked(original, number).save(folder / "cloaked" / arm.name / f"{sha}.png")
+            rows.append(cloak_row(arm, sha, budget=0.004 * (place + 1), number=number))
+    if rows:
+        text = "".join(f"{json.dumps(asdict(row))}\n" for row in rows)
+        (folder / "cloaked" / "cloaks.jsonl").write_text(text)
+
+
+def picture(number: int) -> Image.Image:
+    y, x = np.mgrid[0:240, 0:200]
+    bands = [np.sin((x * (1 + channel) + y * (number + 1)) / 40) for channel in range(3)]
+    return Image.fromarray(((np.stack(bands, axis=-1) + 1) * 120).astype(np.uint8))
+
+
+def cloaked(original: Image.Image, number: int) -> Image.Image:
+    pixels = np.asarray(original).astype(int)
+    noise = np.random.default_rng(number).integers(-6, 7, (100, 80, 3))
+    pixels[70:170, 60:140] += noise
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def cloak_row(arm: Arm, sha: str, *, budget: float, number: int) -> CloakedPhoto:
+    same = arm.targets is Targets.SAME
+    return CloakedPhoto(
+        source_sha256=sha,
+        cloaked_sha256=sha256(f"{arm.name} {sha}"),
+        person="Ada",
+        file=f"{arm.name}/{sha}.png",
+        system=arm.system,
+        level=arm.level,
+        seed=7,
+        target="Grace" if same else f"person {number}",
+        steps=20,
+        budget=budget,
+        dssim=budget * (0.8 + 0.1 * number),
+        dssim_crop=budget,
+        dssim_photo=budget / 10,
+        l2=300.0,
+        linf=12.0,
+        embedding_shift=0.9,
+        seconds=1.5,
+    )
+
+
+def study() -> Run:
+    """A run in the form of the study of 2021, with some scores hidden and some probes lost."""
+    draw = np.random.default_rng(5)
+    means = {"min": 0.93, "mid": 0.88, "high": 0.79}
+    answers: dict[Arm, list[Probe]] = {CONTROL: spread(draw, 0.966, 0.01)}
+    for level, mean in means.items():
+        same = replace(HIGH, name=f"fawkes-0.3-{level}", level=level)
+        answers[same] = spread(draw, mean, 0.03)
+        if level != "high":
+            apart = replace(same, name=f"{same.name}-separate", targets=Targets.SEPARATE)
+            answers[apart] = spread(draw, mean + 0.02, 0.02)
+            half = replace(apart, name=f"{apart.name}-half", cloaked_fraction=0.5)
+            answers[half] = spread(draw, mean + 0.04, 0.02)
+    lowkey = Arm("lowkey-high", Game.POISON, "lowkey", "high", Targets.SAME, 1.0)
+    answers[lowkey] = [
+        *spread(draw, 0.6, 0.05)[:16],
+        *[Probe(Outcome.OTHER_PERSON, None, censored=True, top_person="Grace Hopper")] * 8,
+        *[Probe(Outcome.NO_MATCH, None, censored=True)] * 3,
+        Probe(Outcome.NO_FACE, None), Probe(Outcome.NO_FACE, None),
+        Probe(Outcome.REFUSED, None), Probe(Outcome.ERROR, None),
+    ]  # fmt: skip
+    rejected = {"sha256": "", "person": "Ada", "path": "Ada/<b>scan</b>.tif", "role": "",
+                "rejected": True, "reason": "unreadable", "detail": "no picture",
+                "width": None, "height": None}  # fmt: skip
+    return Run(answers, threshold=0.5, rejected=[rejected], examples=3)
+
+
+def spread(draw: np.random.Generator, mean: float, width: float) -> list[Probe]:
+    scores = np.clip(draw.normal(mean, width, 31), 0, 1).round(5).tolist()
+    return [Probe(score=score) for score in scores]
+
+
+@pytest.fixture(scope="session")
+def study_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One built report, shared by the tests that only read it."""
+    import reports
+
+    folder = write_run(tmp_path_factory.mktemp("runs") / "study", study())
+    reports.build(folder)
+    return folder
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[[Run], Path]:
+    def make(run: Run) -> Path:
+        return write_run(tmp_path / "runs" / "run <1>", run)
+
+    return make
