@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
@@ -39,7 +40,7 @@ def write_people(
                 on_photo(path)
 
 
-def is_generated(info: Mapping[str, object]) -> bool:
+def is_generated(info: Mapping[Any, object]) -> bool:
     """Tell from a Pillow image's `info` whether the file shows a generated person."""
     return info.get(_MARK) == _MARKED
 
