@@ -62,6 +62,6 @@ def _installed(name: str) -> EmbeddingNetwork:
         ) from error
     network.weights_sha256 = stored.sha256
     if entry.flush_denormals:
-        # Numbers below 1e-38 can slow this architecture down thirty times on a CPU.
+        # On some CPUs numbers below 1e-38 slow this architecture down thirty times.
         torch.set_flush_denormal(True)
     return network
