@@ -30,7 +30,7 @@ def test_whole_life(azure: AzureProvider, photo: Photo, emulator: str) -> None:
     ids = trained(azure, photo)
     face = azure.detect(photo(1, 2))
     [ranked] = azure.identify("g", [face], 0.0, 100)
-    assert [candidate.person_id for candidate in ranked][0] == ids[1]
+    assert ranked[0].person_id == ids[1]
     assert {candidate.person_id for candidate in ranked} == set(ids.values())
     assert ranked[0].score == ranked[0].native_score == pytest.approx(0.9988, abs=1e-3)
     assert ranked[1].score < 0.01
