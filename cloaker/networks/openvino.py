@@ -84,6 +84,8 @@ def _constant(layer: ET.Element, data: bytearray) -> Tensor:
     values = torch.frombuffer(
         data, dtype=dtype, count=math.prod(shape), offset=int(attributes["offset"])
     )
+    if len(shape) == 5:  # groups x outputs x inputs x height x width
+        shape = (shape[0] * shape[1], *shape[2:])
     return values.reshape(shape).float()
 
 
@@ -102,18 +104,14 @@ def _node(layer: ET.Element, inputs: Mapping[str, tuple[str, ...]]) -> Node:
 
 
 def _convolution(data: Mapping[str, str]) -> Callable[..., Tensor]:
-    return partial(F.conv2d, stride=_numbers(data["strides"]), padding=_padding(data))
+    return partial(_convolve, stride=_numbers(data["strides"]), padding=_padding(data))
 
 
-def _group_convolution(data: Mapping[str, str]) -> Callable[..., Tensor]:
-    return partial(_grouped, stride=_numbers(data["strides"]), padding=_padding(data))
-
-
-def _grouped(
+def _convolve(
     x: Tensor, weight: Tensor, *, stride: tuple[int, ...], padding: tuple[int, ...]
 ) -> Tensor:
-    """Convolve with weights of shape groups x out x in x height x width."""
-    return F.conv2d(x, weight.flatten(0, 1), None, stride, padding, groups=weight.shape[0])
+    groups = x.shape[1] // weight.shape[1]
+    return F.conv2d(x, weight, None, stride, padding, groups=groups)
 
 
 def _average_pool(data: Mapping[str, str]) -> Callable[..., Tensor]:
@@ -136,7 +134,7 @@ _OPERATIONS: Mapping[str, Callable[[Mapping[str, str]], Callable[..., Tensor]]] 
     "AvgPool": _average_pool,
     "Convert": lambda _: Tensor.float,
     "Convolution": _convolution,
-    "GroupConvolution": _group_convolution,
+    "GroupConvolution": _convolution,
     "Multiply": lambda _: operator.mul,
     "PReLU": lambda _: _prelu,
     "Sigmoid": lambda _: torch.sigmoid,
