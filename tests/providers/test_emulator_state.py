@@ -1,0 +1,158 @@
+"""What an emulator knows survives its end, however it ends."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+
+from audit.errors import UserError
+from providers.azure import AzureProvider
+from providers.base import TrainingState
+from providers.emulators.options import Options
+from providers.emulators.server import running, serve
+
+Connect = Callable[..., AzureProvider]
+ROOT = Path(__file__).parents[2]
+
+
+def emulator(stub: SimpleNamespace, **options: Any) -> AbstractContextManager[str]:
+    return running("azure", stub.StubRecogniser(), stub.CALIBRATION, options=Options(**options))
+
+
+def process(stub: SimpleNamespace, state: Path) -> tuple[subprocess.Popen[str], str]:
+    """Start a real emulator process; return it and its URL."""
+    child = subprocess.Popen(
+        [sys.executable, str(stub.script), str(state)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    assert child.stdout is not None
+    first = child.stdout.readline()
+    assert first.startswith("listening on http://127.0.0.1:"), first
+    return child, first.removeprefix("listening on ").strip()
+
+
+def end(child: subprocess.Popen[str], sent: signal.Signals) -> int:
+    child.send_signal(sent)
+    code = child.wait(timeout=30)
+    assert child.stdout is not None
+    child.stdout.close()
+    return code
+
+
+def test_everything_survives_a_restart(
+    stub: SimpleNamespace, connect: Connect, tmp_path: Path
+) -> None:
+    with emulator(stub, state=tmp_path) as url:
+        azure = connect(url)
+        azure.create_gallery("g")
+        person = azure.add_person("g", "someone")
+        face = azure.enrol("g", person, stub.photo(2), "tag")
+        azure.train("g")
+        probe = azure.detect(stub.photo(2, 3))
+        before = azure.identify("g", [probe], 0.0, 10)
+        azure.close()
+    with emulator(stub, state=tmp_path) as url:
+        azure = connect(url)
+        assert azure.training_state("g") is TrainingState.SUCCEEDED
+        assert azure.identify("g", [probe], 0.0, 10) == before
+        assert before[0][0].person_id == person
+        [item] = azure.list_faces("g", person)
+        assert (item.id, item.tag) == (face, "tag")
+        azure.close()
+
+
+def test_what_was_answered_survives_kill_9(
+    stub: SimpleNamespace, connect: Connect, tmp_path: Path
+) -> None:
+    child, url = process(stub, tmp_path)
+    azure = connect(url)
+    azure.create_gallery("g")
+    person = azure.add_person("g", "someone")
+    faces = [azure.enrol("g", person, stub.photo(1, n), f"tag-{n}") for n in range(5)]
+    azure.train("g")
+    probe = azure.detect(stub.photo(1, 2))
+    assert end(child, signal.SIGKILL) == -signal.SIGKILL
+    azure.close()
+    child, url = process(stub, tmp_path)
+    azure = connect(url)
+    assert [item.id for item in azure.list_faces("g", person)] == faces
+    [[found]] = azure.identify("g", [probe], 0.5, 10)
+    assert found.person_id == person
+    azure.close()
+    end(child, signal.SIGTERM)
+
+
+def test_an_interrupt_ends_it_quietly(stub: SimpleNamespace, tmp_path: Path) -> None:
+    child, url = process(stub, tmp_path)
+    assert requests.get(f"{url}/__emulator__/log", timeout=10).json() == []
+    assert end(child, signal.SIGINT) == 0
+
+
+def test_a_hanging_request_does_not_stop_the_end(
+    stub: SimpleNamespace, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[str] = []
+
+    def ask(url: str) -> None:
+        try:
+            requests.get(f"{url}/face/v1.2/largepersongroups", timeout=60)
+        except requests.ConnectionError as error:
+            seen.append(type(error).__name__)
+
+    with emulator(stub) as url:
+        rules = [{"kind": "hang", "seconds": 3600}]
+        requests.post(f"{url}/__emulator__/faults", json={"rules": rules}, timeout=10)
+        thread = threading.Thread(target=ask, args=(url,))
+        thread.start()
+        while not requests.get(f"{url}/__emulator__/log", timeout=10).json():
+            pass
+    thread.join()
+    assert seen == ["ConnectionError"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_log_holds_no_photo_and_no_key(stub: SimpleNamespace, connect: Connect) -> None:
+    with emulator(stub) as url:
+        azure = connect(url)
+        azure.create_gallery("g")
+        person = azure.add_person("g", "someone")
+        photo = stub.photo(0)
+        azure.enrol("g", person, photo, "tag")
+        log = requests.get(f"{url}/__emulator__/log", timeout=10).json()
+        azure.close()
+    assert [set(row) for row in log] == [{"utc", "operation", "status", "body_size", "fault"}] * 3
+    assert log[2]["body_size"] == len(photo)
+    assert [row["status"] for row in log] == [200, 200, 200]
+    assert azure._key not in json.dumps(log)
+
+
+def test_a_port_in_use_is_told(stub: SimpleNamespace) -> None:
+    with emulator(stub) as url:
+        port = int(url.rpartition(":")[2])
+        with pytest.raises(UserError, match=f"Cannot listen on 127.0.0.1:{port}"):
+            serve("azure", stub.StubRecogniser(), stub.CALIBRATION, port=port)
+
+
+def test_unusable_state_is_told(stub: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "azure.db").write_text("this is no database" * 99)
+    with pytest.raises(UserError, match="cannot be used"), emulator(stub, state=tmp_path):
+        pass
+
+
+def test_an_unknown_service_is_told(stub: SimpleNamespace) -> None:
+    with (
+        pytest.raises(UserError, match="no emulator of 'acme'"),
+        running("acme", stub.StubRecogniser(), stub.CALIBRATION),
+    ):
+        pass
