@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from audit.errors import UserError
 from cloaker import weights
-from cloaker.networks import edgeface, facenet, mobilefacenet, registry
+from cloaker.networks import bundled, edgeface, facenet, mobilefacenet, registry
 from cloaker.networks.base import ARCFACE_112, ARCFACE_112X96, EmbeddingNetwork
 from cloaker.networks.catalogue import CATALOGUE, WeightFile
 
@@ -153,6 +154,25 @@ class TestRegistry:
         with pytest.raises(UserError, match="unknown network: arcface") as raised:
             registry.load("arcface")
         assert all(name in raised.value.expected for name in CATALOGUE)
+
+
+def test_bundled_networks_come_through_the_same_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = bundled.NAMES[0]
+    content = save_tensors(bundled.ARCHITECTURES[name]().state_dict())
+    (tmp_path / f"{name}.safetensors").write_bytes(content)
+    monkeypatch.setattr(bundled, "WEIGHTS", tmp_path)
+    digest = hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(bundled, "_SHA256", {name: digest})
+    network = registry.load(name)
+    assert (network.name, network.weights_sha256) == (name, digest)
+    assert network.generated_people_only
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_names_lists_bundled_and_installable_networks() -> None:
+    assert registry.names() == ("bundled-conv", "bundled-mixer", *CATALOGUE)
 
 
 def folder(variable: str) -> Path:
