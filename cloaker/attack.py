@@ -1,0 +1,69 @@
+"""The frame that every cloaking system runs in: one forward pass a step, one result a face.
+
+A system is one file: it holds its variable, and writes its distance and its step. The frame
+measures each iterate and keeps the best. Nothing here or in a system may mix the faces of a batch:
+a face's cloak must not depend on its batch mates.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from cloaker.networks.base import EmbeddingNetwork
+from cloaker.perceptual import Dssim
+
+
+class System(Protocol):
+    """One cloaking algorithm at work on a batch of N aligned faces."""
+
+    def faces(self) -> Tensor:
+        """Return the iterate: float32 N x 3 x height x width in 0..255, differentiable."""
+        ...
+
+    def distance(self, embeddings: Tensor) -> Tensor:
+        """Return how far each iterate is from its aim, N; the best iterate has the smallest."""
+        ...
+
+    def step(self, distance: Tensor, dssim: Tensor) -> None:
+        """Move the variable once, given the iterate's distance and DSSIM, N each."""
+        ...
+
+
+@dataclass(slots=True)
+class Best:
+    """For each face the iterate nearest to its aim among those within the budget of DSSIM."""
+
+    faces: Tensor
+    distance: Tensor
+    dssim: Tensor
+
+    @torch.no_grad()
+    def keep(self, faces: Tensor, distance: Tensor, dssim: Tensor, *, budget: float) -> None:
+        """Take over those iterates of a step that are within the budget and nearer."""
+        better = (dssim <= budget) & (distance < self.distance)
+        self.faces = torch.where(better[:, None, None, None], faces, self.faces)
+        self.distance = torch.where(better, distance, self.distance)
+        self.dssim = torch.where(better, dssim, self.dssim)
+
+
+def optimise(
+    system: System, network: EmbeddingNetwork, clean: Tensor, *, budget: float, steps: int
+) -> Best:
+    """Run a system on clean faces, N x 3 x height x width in 0..255, and return the best iterates.
+
+    Each iterate is measured in the forward pass that also gives its gradient, the last one in a
+    pass of its own. A face without any iterate within the budget stays clean.
+    """
+    dssim_from_clean = Dssim(clean)
+    count, device = len(clean), clean.device
+    best = Best(clean, torch.full((count,), torch.inf, device=device), clean.new_zeros(count))
+    for step in range(steps + 1):
+        with torch.set_grad_enabled(step < steps):
+            faces = system.faces()
+            distance, dssim = system.distance(network(faces)), dssim_from_clean(faces)
+            best.keep(faces, distance, dssim, budget=budget)
+            if step < steps:
+                system.step(distance, dssim)
+    return best

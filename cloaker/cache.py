@@ -1,0 +1,79 @@
+"""Results kept between runs, each written whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from audit.types import CloakedPhoto
+
+
+class Cache:
+    """A folder of results. A key must hold everything that shapes what is kept under it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep a JSON-able value."""
+        write_whole(self._path(key, ".json"), json.dumps(value).encode())
+
+    def get(self, key: str) -> Any:
+        """Return the value kept under a key, None where nothing is, or nothing whole."""
+        try:
+            return json.loads(self._path(key, ".json").read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def put_photo(self, key: str, record: CloakedPhoto, png: bytes) -> None:
+        """Keep a cloaked photo; the record, written last, makes it valid."""
+        write_whole(self._path(key, ".png"), png)
+        self.put(key, asdict(record))
+
+    def get_photo(self, key: str, out: Path) -> CloakedPhoto | None:
+        """Put the photo kept under a key at `out` and return its record.
+
+        Returns None where nothing is kept, or the photo's bytes are not those of the record.
+        """
+        kept = self.get(key)
+        png = self._path(key, ".png")
+        if kept is None or not png.exists():
+            return None
+        record = CloakedPhoto(**kept)
+        if hashlib.sha256(png.read_bytes()).hexdigest() != record.cloaked_sha256:
+            return None
+        _place(png, out)
+        return record
+
+    def _path(self, key: str, suffix: str) -> Path:
+        return self._folder / key[:2] / (key + suffix)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that no reader ever sees a part of it."""
+    _replace(path, lambda temporary: temporary.write_bytes(data))
+
+
+def _place(source: Path, target: Path) -> None:
+    def link_or_copy(temporary: Path) -> None:
+        try:
+            os.link(source, temporary)
+        except OSError:  # another disk, or one without hard links
+            shutil.copyfile(source, temporary)
+
+    _replace(target, link_or_copy)
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A folder, because renaming does nothing when both names are already one file: then the
+    # temporary name would be left behind.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as folder:
+        temporary = Path(folder) / path.name
+        write(temporary)
+        temporary.replace(path)

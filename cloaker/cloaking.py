@@ -1,0 +1,220 @@
+"""People and files: from one person's photos to cloaked PNGs with their figures."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from audit.errors import UserError
+from audit.types import Cloak, CloakedPhoto, Photo, Targets, content_hash
+from cloaker.attack import optimise
+from cloaker.cache import Cache
+from cloaker.faces import FaceFinder
+from cloaker.fawkes import Fawkes03, aim
+from cloaker.geometry import feather
+from cloaker.networks.base import EmbeddingNetwork
+from cloaker.pasting import FaceRegion, decode_png, encode_png, measure
+from cloaker.survey import UNREADABLE, Located, Read, Surveyor, unreadable
+from cloaker.targets import farthest
+
+_CODE_VERSION = 1  # raised whenever the same inputs give other pixels
+_BATCH = {"cpu": 16, "cuda": 64}
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Cloaking:
+    """The outcome for one person: every photo is in one of the two, in the order given.
+
+    A failure is a photo and the reason why it can't be cloaked.
+    """
+
+    cloaked: tuple[CloakedPhoto, ...]
+    failures: tuple[tuple[Photo, str], ...]
+
+
+def cloak_photos(  # noqa: PLR0913 - the one door to this room: all that a cloak depends on
+    cloak: Cloak,
+    network: EmbeddingNetwork,
+    photos: Sequence[Photo],
+    candidates: Mapping[str, Sequence[Photo]],
+    *,
+    read: Read,
+    finder: FaceFinder,
+    out: Path,
+    cache: Path,
+    text: Mapping[str, str] | None = None,
+    on_progress: Progress = lambda _done, _of: None,
+) -> Cloaking:
+    """Cloak the largest face of each photo of one person into `out`, as <source's sha256>.png.
+
+    `candidates` are the people to cloak towards; `read` returns a photo's upright RGB pixels,
+    uint8 height x width x 3; `text` goes into the PNGs. The cloak is computed on the network's
+    device. What was cloaked alike before comes from the folder `cache`. A photo that can't be
+    cloaked is a failure and the rest goes on. Raises UserError for a system that isn't known, and
+    when no candidate shows a face.
+    """
+    if cloak.system != "fawkes-0.3":
+        raise UserError(f"unknown cloaking system {cloak.system!r}", expected="fawkes-0.3")
+    store = Cache(cache)
+    surveyor = Surveyor(network, finder, read, store)
+    order = _Order(cloak, network, photos, candidates, read, out, store, surveyor, text or {})
+    done: dict[str, CloakedPhoto | str] = dict(order.reused())
+    on_progress(len(done), len(photos))
+    for sha256, outcome in order.made([p for p in photos if p.sha256 not in done]):
+        done[sha256] = outcome
+        on_progress(len(done), len(photos))
+    outcomes = [(photo, done[photo.sha256]) for photo in photos]
+    return Cloaking(
+        tuple(outcome for _, outcome in outcomes if isinstance(outcome, CloakedPhoto)),
+        tuple((photo, outcome) for photo, outcome in outcomes if isinstance(outcome, str)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A photo to be cloaked: its face, and the person and the embedding to push it to."""
+
+    photo: Photo
+    face: Located
+    target: str
+    aim: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """One call of `cloak_photos`."""
+
+    cloak: Cloak
+    network: EmbeddingNetwork
+    photos: Sequence[Photo]
+    candidates: Mapping[str, Sequence[Photo]]
+    read: Read
+    out: Path
+    cache: Cache
+    surveyor: Surveyor
+    text: Mapping[str, str]
+
+    def reused(self) -> Iterator[tuple[str, CloakedPhoto]]:
+        """Put the photos that were cloaked alike before into the folder; yield their records."""
+        for photo in self.photos:
+            record = self.cache.get_photo(self._key(photo), self._file(photo))
+            if record:
+                yield photo.sha256, replace(record, person=photo.person)
+
+    def made(self, photos: Sequence[Photo]) -> Iterator[tuple[str, CloakedPhoto | str]]:
+        """Cloak photos batch by batch; yield each one's record, or why it has none."""
+        faces = self.surveyor.survey(photos)
+        located = []
+        for photo in photos:
+            face = faces[photo.sha256]
+            if isinstance(face, Located):
+                located.append((photo, face))
+            else:
+                yield photo.sha256, face
+        if not located:
+            return
+        tasks = self._aimed(located)
+        size = _BATCH.get(self.surveyor.device.type, _BATCH["cpu"])
+        for start in range(0, len(tasks), size):
+            yield from self._batch(tasks[start : start + size])
+
+    def _aimed(self, located: Sequence[tuple[Photo, Located]]) -> list[_Task]:
+        everyone = {name: self._embeddings(people) for name, people in self.candidates.items()}
+        candidates = {name: faces for name, faces in everyone.items() if len(faces)}
+        if self.cloak.targets is Targets.SAME:
+            own = self._embeddings(self.photos)
+            target = farthest(own, candidates)
+            means = own.mean(dim=0), candidates[target].mean(dim=0)
+            return [
+                _Task(photo, face, target, aim(face.embedding, *means)) for photo, face in located
+            ]
+        return [self._aimed_alone(photo, face, candidates) for photo, face in located]
+
+    def _aimed_alone(self, photo: Photo, face: Located, candidates: Mapping[str, Tensor]) -> _Task:
+        own = face.embedding
+        target = farthest(own[None], candidates)
+        return _Task(photo, face, target, aim(own, own, candidates[target].mean(dim=0)))
+
+    def _embeddings(self, photos: Sequence[Photo]) -> Tensor:
+        faces = self.surveyor.survey(photos).values()
+        found = [face.embedding for face in faces if isinstance(face, Located)]
+        return torch.stack(found) if found else torch.empty(0)
+
+    def _batch(self, tasks: Sequence[_Task]) -> Iterator[tuple[str, CloakedPhoto | str]]:
+        start = time.monotonic()
+        seen = [(task, self._crop(task)) for task in tasks]
+        yield from ((task.photo.sha256, why) for task, why in seen if isinstance(why, str))
+        ready = [(task, crop) for task, crop in seen if isinstance(crop, Tensor)]
+        if not ready:
+            return
+        clean = torch.stack([crop for _, crop in ready])
+        changes = self._optimised(clean, torch.stack([task.aim for task, _ in ready])) - clean
+        share_s = (time.monotonic() - start) / len(ready)
+        for (task, _), change in zip(ready, changes, strict=True):
+            yield task.photo.sha256, self._saved(task, change, share_s)
+
+    def _crop(self, task: _Task) -> Tensor | str:
+        try:
+            return self.surveyor.crop(self.read(task.photo), task.face.matrix)
+        except UNREADABLE as error:
+            return unreadable(error)
+
+    def _optimised(self, clean: Tensor, aims: Tensor) -> Tensor:
+        parameters = self.cloak.parameters
+        mask = feather(self.network.crop).to(clean.device)
+        system = Fawkes03(clean, aims, mask, parameters)
+        budget, steps = float(parameters["budget"]), int(parameters["steps"])
+        return optimise(system, self.network, clean, budget=budget, steps=steps).faces
+
+    def _saved(self, task: _Task, change: Tensor, optimising_s: float) -> CloakedPhoto | str:
+        start = time.monotonic()
+        try:
+            source = self.read(task.photo)
+        except UNREADABLE as error:
+            return unreadable(error)
+        budget = float(self.cloak.parameters["budget"])
+        face = FaceRegion(source, task.face.matrix, self.network.crop, change.device)
+        png = encode_png(face.put(source, face.pasted(change, budget)), self.text)
+        record = CloakedPhoto(
+            source_sha256=task.photo.sha256,
+            cloaked_sha256=hashlib.sha256(png).hexdigest(),
+            person=task.photo.person,
+            file=self._file(task.photo).name,
+            system=self.cloak.system,
+            level=self.cloak.level,
+            seed=self.cloak.seed,
+            target=task.target,
+            steps=int(self.cloak.parameters["steps"]),
+            budget=budget,
+            seconds=optimising_s + time.monotonic() - start,
+            **asdict(measure(source, decode_png(png), face, self.network)),
+        )
+        self.cache.put_photo(self._key(task.photo), record, png)
+        self.cache.get_photo(self._key(task.photo), self._file(task.photo))
+        return record
+
+    def _file(self, photo: Photo) -> Path:
+        return self.out / f"{photo.sha256}.png"
+
+    def _key(self, photo: Photo) -> str:
+        # Everything that shapes the file's bytes.
+        return content_hash(
+            {
+                "cloak": [_CODE_VERSION, self.cloak.id],
+                "survey": self.surveyor.settings,
+                "photo": photo.sha256,
+                "person": _hashes(self.photos),
+                "candidates": {name: _hashes(people) for name, people in self.candidates.items()},
+                "text": dict(self.text),
+            }
+        )
+
+
+def _hashes(photos: Sequence[Photo]) -> list[str]:
+    return sorted(photo.sha256 for photo in photos)

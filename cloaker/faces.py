@@ -1,0 +1,98 @@
+"""Finding faces with MTCNN; the only file that knows facenet-pytorch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from facenet_pytorch import MTCNN
+from numpy.typing import NDArray
+from PIL import Image
+
+from cloaker.networks.base import Points
+
+Pixels = NDArray[np.uint8]
+_DETECTION_SIDE_MAX_PX = 1280
+_DETECTOR_MIN_FACE_PX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face: its box in pixels, clipped to the photo, and five landmarks.
+
+    The landmarks (x, y) are the eye at the photo's left, the eye at its right, the nose tip, the
+    mouth corner at the left and the one at the right.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+    probability: float
+    landmarks: Points
+
+    @property
+    def side(self) -> float:
+        """Return the shorter side of the box."""
+        return min(self.width, self.height)
+
+
+class FaceFinder:
+    """Finds faces in upright photos. The default smallest face is Azure's: 36 pixels a side."""
+
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        *,
+        min_side_px: int = 36,
+        min_probability: float = 0.9,
+    ) -> None:
+        self.min_side_px = min_side_px
+        self.min_probability = min_probability
+        self._detector = MTCNN(
+            keep_all=True, min_face_size=_DETECTOR_MIN_FACE_PX, device=torch.device(device)
+        )
+
+    def find(self, pixels: Pixels) -> tuple[Face, ...]:
+        """Return the faces of a height x width x 3 RGB photo, largest first."""
+        small, scale = _shrink(pixels)
+        if min(small.shape[:2]) < _DETECTOR_MIN_FACE_PX:
+            return ()
+        height, width = pixels.shape[:2]
+        faces = (_clip(face, height, width) for face in self._detect(small, scale))
+        kept = (face for face in faces if self._counts(face))
+        return tuple(sorted(kept, key=lambda face: -face.width * face.height))
+
+    def _counts(self, face: Face) -> bool:
+        return face.side >= self.min_side_px and face.probability >= self.min_probability
+
+    def _detect(self, pixels: Pixels, scale: float) -> Iterator[Face]:
+        boxes, probabilities, landmarks = self._detector.detect(pixels, landmarks=True)
+        if boxes is None:
+            return
+        # MTCNN hands back arrays of objects; pixel centres stay centres when scaled.
+        boxes, landmarks = (
+            (np.asarray(points, dtype=np.float64) + 0.5) / scale - 0.5
+            for points in (boxes, landmarks)
+        )
+        for (left, top, right, bottom), probability, points in zip(
+            boxes.tolist(), probabilities, landmarks.tolist(), strict=True
+        ):
+            five = tuple((x, y) for x, y in points)
+            yield Face(left, top, right - left, bottom - top, float(probability), five)
+
+
+def _shrink(pixels: Pixels) -> tuple[Pixels, float]:
+    height, width = pixels.shape[:2]
+    scale = min(1.0, _DETECTION_SIDE_MAX_PX / max(height, width))
+    if scale == 1:
+        return pixels, scale
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = Image.fromarray(pixels).resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+    return np.asarray(small), scale
+
+
+def _clip(face: Face, height: int, width: int) -> Face:
+    left, right = (min(max(x, 0.0), width) for x in (face.left, face.left + face.width))
+    top, bottom = (min(max(y, 0.0), height) for y in (face.top, face.top + face.height))
+    return Face(left, top, right - left, bottom - top, face.probability, face.landmarks)
