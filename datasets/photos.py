@@ -154,7 +154,9 @@ def _content(path: Path) -> bytes:
 def _what_it_is(path: Path) -> str:
     if path.is_dir():
         return "a folder where a photo should be; photos lie directly in the person's folder"
-    return "a broken link" if path.is_symlink() else "not a regular file"
+    if path.is_symlink():
+        return "a broken link"
+    return "not a regular file" if path.exists() else "there is no such file"
 
 
 def _format(head: bytes) -> str:
@@ -219,4 +221,4 @@ def _upright_rgb(image: Image.Image) -> NDArray[np.uint8]:
 def _is_generated(info: Mapping[Any, object]) -> bool:
     from datasets.generated import is_generated  # drawing people is not needed to import reading
 
-    return is_generated({str(key): value for key, value in info.items()})
+    return is_generated(info)

@@ -1,0 +1,205 @@
+"""Turn a folder with one folder per person into a photo set; every file is used or rejected."""
+
+import unicodedata
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audit.errors import UserError
+from audit.types import Photo, PhotoSet, Rejection
+from datasets.duplicates import fingerprint, near_duplicates_across_people, thumbnail
+from datasets.photos import PhotoError, Picture, Reason, decode, quiet
+
+CountFaces = Callable[[str, NDArray[np.uint8]], int]
+OnPhoto = Callable[[int, int], None]
+
+DECODING_THREADS = 4
+SIDECARS = (".csv", ".txt", ".json", ".md")
+HIDDEN = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")
+LAYOUT = "a folder with one folder per person: photos/alice/1.jpg, photos/bob/1.jpg"
+
+
+@dataclass(frozen=True, slots=True)
+class _Usable:
+    photo: Photo
+    thumbnail: NDArray[np.uint8]
+    generated: bool
+
+
+def load(
+    root: Path, count_faces: CountFaces | None = None, on_photo: OnPhoto | None = None
+) -> PhotoSet:
+    """Read every photo under `root`; nothing about one file ends it.
+
+    `count_faces` (SHA-256, RGB pixels) tells how many faces a photo shows; None skips that check.
+    It is called from this thread, once per distinct photo of a person. `on_photo` is called with
+    (photos done, photos in all). Raises UserError when the folder isn't laid out as one folder
+    per person or holds no file.
+    """
+    files, rejections = _files(root)
+    usable: dict[tuple[str, str], _Usable] = {}
+    with quiet():
+        for done, (person, path, decoding) in enumerate(_decoded(files), start=1):
+            try:
+                found = _accepted(person, path, decoding.result(), usable, count_faces)
+                usable[person, found.photo.sha256] = found
+            except PhotoError as error:
+                rejections.append(Rejection(path, person, error.reason, error.detail, error.sha256))
+            if on_photo:
+                on_photo(done, len(files))
+    ordered = [usable[key] for key in sorted(usable)]
+    shared = _across_people(ordered, root)
+    kept = [found for found in ordered if found.photo.path not in shared]
+    rejections += shared.values()
+    return PhotoSet(
+        root,
+        tuple(found.photo for found in kept),
+        tuple(sorted(rejections, key=lambda rejection: (rejection.person, rejection.path))),
+        generated=bool(kept) and all(found.generated for found in kept),
+    )
+
+
+def _accepted(
+    person: str,
+    path: Path,
+    picture: Picture,
+    earlier: dict[tuple[str, str], _Usable],
+    count_faces: CountFaces | None,
+) -> _Usable:
+    """Return the photo unless it is there already or shows no face or several."""
+    sha256, pixels = picture.sha256, picture.pixels
+    if (person, sha256) in earlier:
+        first = earlier[person, sha256].photo.path.name
+        raise PhotoError(Reason.DUPLICATE_EXACT, f"the same file as {first}", sha256)
+    faces = 1 if count_faces is None else count_faces(sha256, pixels)
+    if faces == 0:
+        raise PhotoError(Reason.NO_FACE, "no face was found", sha256)
+    if faces > 1:
+        raise PhotoError(Reason.SEVERAL_FACES, f"{faces} faces were found; one is needed", sha256)
+    height, width, _ = pixels.shape
+    photo = Photo(sha256, person, path, width, height, fingerprint(pixels))
+    return _Usable(photo, thumbnail(pixels), picture.generated)
+
+
+def _across_people(usable: Sequence[_Usable], root: Path) -> dict[Path, Rejection]:
+    """Reject every copy of a photo that is in several people's folders."""
+    photos = [found.photo for found in usable]
+    thumbnails = {found.photo.path: found.thumbnail for found in usable}
+    others: dict[Path, list[Photo]] = defaultdict(list)
+    for i, j in near_duplicates_across_people(photos, lambda photo: thumbnails[photo.path]):
+        others[photos[i].path].append(photos[j])
+        others[photos[j].path].append(photos[i])
+    return {
+        photo.path: _shared(photo, others[photo.path], root)
+        for photo in photos
+        if photo.path in others
+    }
+
+
+def _shared(photo: Photo, others: Sequence[Photo], root: Path) -> Rejection:
+    same = any(other.sha256 == photo.sha256 for other in others)
+    names = ", ".join(other.path.relative_to(root).as_posix() for other in others)
+    detail = f"{'the same' if same else 'nearly the same'} photo as {names}"
+    reason = Reason.DUPLICATE_ACROSS_PEOPLE
+    return Rejection(photo.path, photo.person, reason, detail, photo.sha256)
+
+
+def _decoded(files: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, Path, Future[Picture]]]:
+    """Yield each file in order, with its picture or PhotoError; few are decoded ahead and held."""
+    ahead: deque[tuple[str, Path, Future[Picture]]] = deque()
+    with ThreadPoolExecutor(DECODING_THREADS) as pool:
+        for person, path in files:
+            ahead.append((person, path, pool.submit(decode, path)))
+            if len(ahead) > DECODING_THREADS:
+                yield ahead.popleft()
+        while ahead:
+            yield ahead.popleft()
+
+
+def _files(root: Path) -> tuple[list[tuple[str, Path]], list[Rejection]]:
+    """Return (person, file) of every visible file in a person's folder, ordered by both."""
+    top = _top(root)
+    folders = [path for path in top if path.is_dir()]
+    loose = [path for path in top if not path.is_dir() and path.suffix.lower() not in SIDECARS]
+    if not folders:
+        raise _no_people(root, loose)
+    _check_names(root, folders)
+    files: list[tuple[str, Path]] = []
+    rejections = [_loose(path) for path in loose]
+    for folder in folders:
+        person = unicodedata.normalize("NFC", folder.name)
+        try:
+            files += [(person, path) for path in _visible(folder)]
+        except OSError as error:
+            detail = f"the folder can't be read ({error.strerror})"
+            rejections.append(Rejection(folder, person, Reason.UNREADABLE, detail))
+    if not files and not rejections:
+        raise UserError(
+            f"the {len(folders)} person folders in {root} are all empty",
+            expected=LAYOUT,
+            remedy="put each person's photos into that person's folder",
+        )
+    return sorted(files), rejections
+
+
+def _top(root: Path) -> list[Path]:
+    try:
+        return _visible(root)
+    except FileNotFoundError as error:
+        seen = f"there is no folder {root}"
+        raise UserError(seen, expected=LAYOUT, remedy="check the path") from error
+    except NotADirectoryError as error:
+        seen = f"{root} is a file, not a folder"
+        remedy = "name the folder that holds the person folders"
+        raise UserError(seen, expected=LAYOUT, remedy=remedy) from error
+    except OSError as error:
+        seen = f"the folder {root} can't be read ({error.strerror})"
+        remedy = "check the folder's permissions"
+        raise UserError(seen, expected=LAYOUT, remedy=remedy) from error
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if not path.name.startswith(".") and path.name.lower() not in HIDDEN
+    )
+
+
+def _loose(path: Path) -> Rejection:
+    detail = "it lies beside the person folders; move it into the folder of whom it shows"
+    return Rejection(path, "", Reason.NO_PERSON_FOLDER, detail)
+
+
+def _no_people(root: Path, loose: Sequence[Path]) -> UserError:
+    if not loose:
+        remedy = "make one folder per person in it and put that person's photos there"
+        return UserError(f"the folder {root} is empty", expected=LAYOUT, remedy=remedy)
+    return UserError(
+        f"{root} has {len(loose)} files such as {loose[0].name}, but no folder for a person",
+        expected=LAYOUT,
+        remedy="make one folder per person and move the files into them, "
+        "or, if this is one person's folder, name the folder above it",
+    )
+
+
+def _check_names(root: Path, folders: Sequence[Path]) -> None:
+    """Refuse names that some file systems would take for one person, others for two."""
+    names = Counter(unicodedata.normalize("NFC", folder.name).casefold() for folder in folders)
+    twice = [
+        folder.name
+        for folder in folders
+        if names[unicodedata.normalize("NFC", folder.name).casefold()] > 1
+    ]
+    if twice:
+        raise UserError(
+            f"{root} has folders whose names differ only in case or accents' spelling: "
+            + ", ".join(map(repr, twice)),
+            expected="one folder per person, each with a name of its own",
+            remedy="rename or merge them",
+        )
