@@ -25,15 +25,15 @@ from reports.tables import faces_found, of_arm
 # Okabe and Ito's palette: told apart by colour-blind readers. CONTROL is between both papers.
 INK, RULE, CONTROL, CLOAKED, WARNING = "#20262d", "#c9ced4", "#7b848e", "#0072b2", "#d55e00"
 _WIDTH_INCH = 5.2
-_ROW_INCH = 0.46
+_ROW_INCH = 0.52
 _HIDDEN_AT, _HIDDEN_HALF = -0.22, 0.12
 _SEED = 20210101
 _STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 8.5,
-    "axes.titlesize": 9,
+    "font.size": 9.5,
+    "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.edgecolor": RULE,

@@ -5,7 +5,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +15,29 @@ from PIL import Image
 
 from audit.types import Arm, CloakedPhoto, Game, Observation, Outcome, Targets
 
-CONTROL = Arm("control", Game.POISON, "none", "none", None, 0.0)
-HIGH = Arm("fawkes-0.3-high", Game.POISON, "fawkes-0.3", "high", Targets.SAME, 1.0)
-
-
-@dataclass(frozen=True)
-class Probe:
-    """One answer of the service: what it said, and the true person's score if it showed it."""
-
-    outcome: Outcome = Outcome.MATCH
-    score: float | None = 0.9
-    censored: bool = False
-    top_person: str | None = None
-    person: str = "Ada"
-    number: int | None = None
+Probe = Mapping[str, Any]
+"""One answer: outcome, score (the true person's), censored, top_person, person, number."""
 
 
 @dataclass
 class Run:
-    """What a run folder is made of."""
+    """What a run folder is made of. `manifest` replaces keys of the usual manifest."""
 
     answers: Mapping[Arm, Sequence[Probe]]
-    manifest: dict[str, Any] = field(default_factory=dict)
+    manifest: Mapping[str, Any] = field(default_factory=dict)
     threshold: float | None = 0.0
     rejected: Sequence[Mapping[str, Any]] = ()
     examples: int = 1
+
+
+def arm_of(name: str) -> Arm:
+    """Return `control`, or SYSTEM-LEVEL[-separate][-half] as an arm of that name."""
+    if name == "control":
+        return Arm(name, Game.POISON, "none", "none", None, 0.0)
+    targets = Targets.SEPARATE if "-separate" in name else Targets.SAME
+    fraction = 0.5 if name.endswith("-half") else 1.0
+    system, level = name.replace("-separate", "").replace("-half", "").rsplit("-", 1)
+    return Arm(name, Game.POISON, system, level, targets, fraction)
 
 
 def sha256(text: str) -> str:
@@ -49,7 +47,7 @@ def sha256(text: str) -> str:
 def write_run(folder: Path, run: Run) -> Path:
     folder.mkdir(parents=True)
     (folder / "experiment.toml").write_text('provider = "azure"\nlevel = ["high"]\n')
-    manifest = manifest_of(run) | run.manifest
+    manifest = {**manifest_of(run), **run.manifest}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
     rows = [row for arm, probes in run.answers.items() for row in observations(run, arm, probes)]
     write_observations(folder / "observations.csv", rows)
@@ -94,8 +92,11 @@ def observations(run: Run, arm: Arm, probes: Sequence[Probe]) -> list[Observatio
 
 
 def observation(run: Run, arm: Arm, number: int, probe: Probe) -> Observation:
-    shown = None if probe.censored else probe.score
-    top = probe.top_person or (probe.person if probe.outcome is Outcome.MATCH else None)
+    outcome = Outcome(probe.get("outcome", "match"))
+    person = probe.get("person", "Ada")
+    censored = probe.get("censored", False)
+    score = None if censored else probe.get("score")
+    top = probe.get("top_person") or (person if outcome is Outcome.MATCH else None)
     return Observation(
         run_id="2024-05-01-azure",
         utc="2024-05-01T10:30:00Z",
@@ -107,14 +108,14 @@ def observation(run: Run, arm: Arm, number: int, probe: Probe) -> Observation:
         level=arm.level,
         targets=arm.targets,
         cloaked_fraction=arm.cloaked_fraction,
-        probe_sha256=sha256(f"probe {number if probe.number is None else probe.number}"),
-        true_person=probe.person,
-        outcome=probe.outcome,
+        probe_sha256=sha256(f"probe {probe.get('number', number)}"),
+        true_person=person,
+        outcome=outcome,
         top_person=top,
         top_score=0.7 if top else None,
-        true_score=shown,
-        true_score_source=None if shown is None else "identify",
-        censored=probe.censored,
+        true_score=score,
+        true_score_source=None if score is None else "identify",
+        censored=censored,
         threshold=run.threshold,
         latency_ms=12.5,
         attempts=1,
@@ -195,23 +196,16 @@ def cloak_row(arm: Arm, sha: str, *, budget: float, number: int) -> CloakedPhoto
 def study() -> Run:
     """A run in the form of the study of 2021, with some scores hidden and some probes lost."""
     draw = np.random.default_rng(5)
-    means = {"min": 0.93, "mid": 0.88, "high": 0.79}
-    answers: dict[Arm, list[Probe]] = {CONTROL: spread(draw, 0.966, 0.01)}
-    for level, mean in means.items():
-        same = replace(HIGH, name=f"fawkes-0.3-{level}", level=level)
-        answers[same] = spread(draw, mean, 0.03)
-        if level != "high":
-            apart = replace(same, name=f"{same.name}-separate", targets=Targets.SEPARATE)
-            answers[apart] = spread(draw, mean + 0.02, 0.02)
-            half = replace(apart, name=f"{apart.name}-half", cloaked_fraction=0.5)
-            answers[half] = spread(draw, mean + 0.04, 0.02)
-    lowkey = Arm("lowkey-high", Game.POISON, "lowkey", "high", Targets.SAME, 1.0)
-    answers[lowkey] = [
+    means = {"control": (0.966, 0.01), "fawkes-0.3-min": (0.931, 0.03),
+             "fawkes-0.3-min-separate": (0.943, 0.02), "fawkes-0.3-min-separate-half": (0.961, 0.02),
+             "fawkes-0.3-mid": (0.889, 0.03), "fawkes-0.3-high": (0.793, 0.03)}  # fmt: skip
+    answers = {arm_of(name): spread(draw, *parts) for name, parts in means.items()}
+    answers[arm_of("lowkey-high")] = [
         *spread(draw, 0.6, 0.05)[:16],
-        *[Probe(Outcome.OTHER_PERSON, None, censored=True, top_person="Grace Hopper")] * 8,
-        *[Probe(Outcome.NO_MATCH, None, censored=True)] * 3,
-        Probe(Outcome.NO_FACE, None), Probe(Outcome.NO_FACE, None),
-        Probe(Outcome.REFUSED, None), Probe(Outcome.ERROR, None),
+        *[{"outcome": "other_person", "censored": True, "top_person": "Grace Hopper"}] * 8,
+        *[{"outcome": "no_match", "censored": True}] * 3,
+        {"outcome": "no_face"}, {"outcome": "no_face"}, {"outcome": "refused"},
+        {"outcome": "error"},
     ]  # fmt: skip
     rejected = {"sha256": "", "person": "Ada", "path": "Ada/<b>scan</b>.tif", "role": "",
                 "rejected": True, "reason": "unreadable", "detail": "no picture",
@@ -221,7 +215,7 @@ def study() -> Run:
 
 def spread(draw: np.random.Generator, mean: float, width: float) -> list[Probe]:
     scores = np.clip(draw.normal(mean, width, 31), 0, 1).round(5).tolist()
-    return [Probe(score=score) for score in scores]
+    return [{"score": score} for score in scores]
 
 
 @pytest.fixture(scope="session")
@@ -235,8 +229,13 @@ def study_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_run(tmp_path: Path) -> Callable[[Run], Path]:
-    def make(run: Run) -> Path:
-        return write_run(tmp_path / "runs" / "run <1>", run)
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """Write a run folder from answers by arm (or an arm's name); options are those of Run."""
+
+    def make(answers: Mapping[str | Arm, Sequence[Probe]], **options: Any) -> Path:
+        arms = {
+            arm_of(arm) if isinstance(arm, str) else arm: probes for arm, probes in answers.items()
+        }
+        return write_run(tmp_path / "runs <1>" / "a run", Run(arms, **options))
 
     return make

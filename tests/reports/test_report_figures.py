@@ -1,0 +1,103 @@
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+import reports
+from audit.types import Arm, Game, Targets
+
+_SVG = "{http://www.w3.org/2000/svg}"
+HIGH = "fawkes-0.3-high"
+
+
+def markers(svg: Path, kind: str) -> Mapping[str, list[float]]:
+    """Return the x of every marker, in points, by the panel and row that it stands in."""
+    found = {}
+    for group in ET.parse(svg).iter(f"{_SVG}g"):
+        match = re.search(rf"(panel-\d+)-{kind}-(\d+)$", group.get("id", ""))
+        if match:
+            found[" ".join(match.groups())] = [
+                float(use.attrib["x"]) for use in group.iter(f"{_SVG}use")
+            ]
+    return found
+
+
+def test_every_probe_with_a_score_is_one_point(study_run: Path) -> None:
+    svg = study_run / "report" / "figures" / "scores.svg"
+    inside, outside = markers(svg, "points"), markers(svg, "outliers")
+    points = {row: len(inside[row]) + len(outside[row]) for row in inside}
+    assert len(points) == 4 + 2 + 2 + 2
+    assert points.pop("panel-3 1") == 16
+    assert set(points.values()) == {31}
+
+
+def test_hidden_scores_stand_left_of_zero(make_run: Callable[..., Path]) -> None:
+    probes = [{"score": 0.0}] * 2 + [{"score": 1.0}] + [{"censored": True}] * 5
+    run = make_run({"control": [{"score": 0.9}], HIGH: probes})
+    reports.build(run)
+    svg = run / "report" / "figures" / "scores.svg"
+    hidden = markers(svg, "hidden")
+    assert (len(hidden["panel-0 0"]), len(hidden["panel-0 1"])) == (0, 5)
+    zeros = [x for kind in ("points", "outliers") for x in markers(svg, kind)["panel-0 1"]]
+    assert len(zeros) == 3
+    assert max(hidden["panel-0 1"]) < min(zeros)
+    assert "hidden by" in svg.read_text()
+
+
+def test_nothing_is_called_hidden_when_nothing_is(make_run: Callable[..., Path]) -> None:
+    run = make_run({"control": [{"score": 0.9}], HIGH: [{"score": 0.2}]})
+    reports.build(run)
+    assert "hidden by" not in (run / "report" / "figures" / "scores.svg").read_text()
+
+
+@pytest.mark.parametrize(("threshold", "drawn"), [(0.0, 0), (None, 0), (0.5, 1)])
+def test_a_threshold_above_zero_is_a_line(
+    make_run: Callable[..., Path], threshold: float | None, drawn: int
+) -> None:
+    reports.build(run := make_run({"control": [{"score": 0.9}]}, threshold=threshold))
+    assert (run / "report" / "figures" / "scores.svg").read_text().count("-threshold") == drawn
+
+
+def test_no_box_no_rate_no_change_still_draws(make_run: Callable[..., Path]) -> None:
+    run = make_run({"control": [{"outcome": "no_face"}], HIGH: []})
+    reports.build(run)
+    text = (run / "report" / "figures" / "protection.svg").read_text()
+    assert text.count("no answer about a face") == 2
+    assert markers(run / "report" / "figures" / "change.svg", "points") == {"panel-0 0": []}
+
+
+def test_changes_have_a_point_per_pair_and_a_median(study_run: Path) -> None:
+    svg = study_run / "report" / "figures" / "change.svg"
+    inside, outside = markers(svg, "points"), markers(svg, "outliers")
+    assert len(inside["panel-3 0"]) + len(outside["panel-3 0"]) == 16
+    assert [len(x) for x in markers(svg, "median").values()] == [1] * 6
+
+
+def test_names_are_drawn_as_they_are(make_run: Callable[..., Path]) -> None:
+    odd = Arm('a "$x_1$" <b> 名 & id="q"', Game.POISON, "$sys$<i>", "名", Targets.SAME, 1.0)
+    twin = Arm("twin", Game.POISON, "$sys$<i>", "名", Targets.SAME, 1.0)
+    run = make_run({"control": [{"score": 0.9}], odd: [{"score": 0.8}], twin: []})
+    (run / "cloaked" / "cloaks.jsonl").unlink()
+    reports.build(run)
+    texts = "\n".join(ET.parse(run / "report" / "figures" / "scores.svg").getroot().itertext())
+    assert "Level 名, $sys$<i>" in texts
+    assert 'Same target (a "$x_1$" <b> 名 & id="q")' in texts
+
+
+def test_figures_say_what_they_show_and_share_no_id(study_run: Path) -> None:
+    ids: list[str] = []
+    for svg in sorted((study_run / "report" / "figures").glob("*.svg")):
+        root = ET.parse(svg).getroot()
+        assert root.get("role") == "img"
+        assert len(root.get("aria-label", "")) > 40
+        ids += [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
+    assert len(ids) == len(set(ids))
+
+
+def test_drawing_leaves_the_users_settings_alone(make_run: Callable[..., Path]) -> None:
+    before = dict(mpl.rcParams)
+    reports.build(make_run({"control": [{"score": 0.9}]}))
+    assert dict(mpl.rcParams) == before

@@ -1,0 +1,215 @@
+import json
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import reports
+from audit.errors import Stopped, UserError
+
+CHROMIUM = Path("/usr/bin/chromium")
+_VOID = {"meta", "link", "img", "br", "hr"}
+_HREFS = ("href", "src", "xlink:href", "srcset", "action", "data", "poster")
+
+
+class Page(HTMLParser):
+    """Collects what a browser would ask for, and whether each tag is closed in its turn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self.alts: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        self.tags.append(tag)
+        self.links += [values[name] for name in _HREFS if name in values]
+        self.ids += [values["id"]] if "id" in values else []
+        self.alts += [values["alt"]] if tag == "img" else []
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in _VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_asks_for_nothing(study_run: Path) -> None:
+    text = (study_run / "report" / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == []
+    assert all(link.startswith(("#", "data:")) for link in page.links)
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    assert not re.search(r"url\((?!#)|@import", text)
+    assert "script" not in page.tags
+    assert page.tags.count("svg") == 3
+
+
+def test_figures_in_the_page_are_those_in_the_folder(study_run: Path) -> None:
+    text = (study_run / "report" / "index.html").read_text(encoding="utf-8")
+    for svg in (study_run / "report" / "figures").glob("*.svg"):
+        assert svg.read_text(encoding="utf-8").split("?>\n", 1)[1] in text
+
+
+def test_example_pairs_are_embedded_and_nameless(study_run: Path) -> None:
+    page = Page((study_run / "report" / "index.html").read_text(encoding="utf-8"))
+    assert page.tags.count("img") == 3 * (3 + 5)
+    assert all(alt for alt in page.alts)
+    assert not any("Ada" in alt for alt in page.alts)
+
+
+def test_building_twice_gives_equal_bytes(make_run: Callable[..., Path]) -> None:
+    answers = [{"score": 0.9 - number / 50} for number in range(9)]
+    run = make_run({"control": answers, "fawkes-0.3-high": answers}, examples=3)
+    first = bytes_of(reports.build(run).parent)
+    shutil.rmtree(run / "report")
+    assert bytes_of(reports.build(run).parent) == first
+    assert bytes_of(reports.build(run).parent) == first
+
+
+def test_bytes_are_equal_in_an_installation_without_extras(study_run: Path, tmp_path: Path) -> None:
+    """pandas keeps its columns in pyarrow where that is installed, else not."""
+    run = tmp_path / "study"
+    shutil.copytree(study_run, run, ignore=shutil.ignore_patterns("report"))
+    program = f"import sys; sys.modules['pyarrow'] = None; run = {str(run)!r}\n"
+    program += "import pathlib, reports; reports.build(pathlib.Path(run))"
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+    assert bytes_of(run / "report") == bytes_of(study_run / "report")
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_names_are_escaped(make_run: Callable[..., Path]) -> None:
+    name = "<script>alert('名')</script> & Çelik"
+    wrong = {"outcome": "other_person", "top_person": name, "person": name}
+    run = make_run({"control": [wrong, {"outcome": "error", "person": name}]})
+    text = reports.build(run).read_text(encoding="utf-8")
+    assert "script" not in Page(text).tags
+    assert "&lt;script&gt;alert(&#39;名&#39;)&lt;/script&gt; &amp; Çelik" in text
+
+
+def test_the_whole_manifest_and_experiment_are_in_the_page(study_run: Path) -> None:
+    text = (study_run / "report" / "index.html").read_text(encoding="utf-8")
+    manifest = json.loads((study_run / "manifest.json").read_text())
+    for value in (manifest["photo_set_sha256"], manifest["weights"]["net"], "by_operation.ident"):
+        assert value in text
+    assert "level = [&#34;high&#34;]" in text
+    assert "never taken for 0" in text
+
+
+def test_a_control_alone_is_a_report(make_run: Callable[..., Path]) -> None:
+    run = make_run({"control": [{"score": 0.9}]})
+    text = reports.build(run).read_text(encoding="utf-8")
+    assert Page(text).tags.count("svg") == 2
+    assert "No photo was cloaked in this run." in text
+
+
+def test_an_unreadable_picture_is_named(make_run: Callable[..., Path]) -> None:
+    run = make_run({"control": [{"score": 0.9}], "fawkes-0.3-high": [{"score": 0.9}]})
+    (path,) = (run / "cloaked" / "fawkes-0.3-high").iterdir()
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(UserError, match=path.name):
+        reports.build(run)
+    Image.new("RGB", (5, 5)).save(path)
+    with pytest.raises(UserError, match="its original has"):
+        reports.build(run)
+
+
+def test_a_folder_that_cannot_be_written_stops_with_one_message(
+    make_run: Callable[..., Path],
+) -> None:
+    run = make_run({"control": [{"score": 0.9}]})
+    (run / "report").write_text("in the way")
+    with pytest.raises(Stopped, match="the run's data is safe") as stopped:
+        reports.build(run)
+    assert "`audit report a run` rebuilds" in stopped.value.remedy
+
+
+def test_a_full_disk_leaves_the_old_report_whole(make_run: Callable[..., Path]) -> None:
+    run = make_run({"control": [{"score": 0.9}]})
+    before = bytes_of(reports.build(run).parent)
+    with file_size_limit(2_000), pytest.raises(Stopped, match="the run's data is safe"):
+        reports.build(run)
+    assert bytes_of(run / "report") == before
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size` bytes: a write fails half way, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_importing_reports_is_cheap() -> None:
+    program = "import reports, sys; print({'pandas', 'matplotlib', 'jinja2'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert done.stdout == b"set()\n"
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium to render the page with")
+def test_a_browser_renders_the_page_with_one_request(study_run: Path, tmp_path: Path) -> None:
+    shot = tmp_path / "page.png"
+    with served(study_run / "report") as (address, asked):
+        command = [
+            str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-sync",
+            "--disable-background-networking", "--disable-component-update", "--no-first-run",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--no-proxy-server",
+            "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}",
+            "--window-size=900,1400", f"--screenshot={shot}", f"{address}/index.html",
+        ]  # fmt: skip
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=90)
+    assert asked == ["/index.html"]
+    assert "CONSOLE" not in done.stderr  # where a blocked request would be told as well
+    with Image.open(shot) as picture:
+        assert picture.size == (900, 1400)
+        colours = picture.convert("RGB").getcolors(maxcolors=900 * 1400)
+    assert colours is not None
+    assert len(colours) > 50
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Serve a folder on loopback; yield its address and the list of paths asked for."""
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            asked.append(self.path)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

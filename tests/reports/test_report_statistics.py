@@ -1,0 +1,39 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports.statistics import BOOTSTRAP_MIN, median_interval, wilson
+
+
+@given(st.integers(0, 400), st.integers(1, 400))
+def test_wilson_is_the_closed_formula(successes: int, trials: int) -> None:
+    successes = min(successes, trials)
+    z, share = 1.959963984540054, successes / trials
+    middle = share + z * z / (2 * trials)
+    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    low, high = wilson(successes, trials) or (math.nan, math.nan)
+    assert low == pytest.approx((middle - half) / (1 + z * z / trials), abs=1e-9)
+    assert high == pytest.approx((middle + half) / (1 + z * z / trials), abs=1e-9)
+    assert 0 <= low <= share <= high <= 1
+
+
+def test_no_trials_no_interval() -> None:
+    assert wilson(0, 0) is None
+
+
+def test_the_median_has_no_interval_under_five_values() -> None:
+    assert median_interval([0.1] * (BOOTSTRAP_MIN - 1)) is None
+
+
+def test_equal_values_have_an_interval_without_width() -> None:
+    assert median_interval([-0.2] * 5) == (-0.2, -0.2)
+
+
+def test_the_median_interval_holds_the_median_and_repeats() -> None:
+    values = [-0.3, -0.21, -0.2, -0.19, -0.1, -0.05, 0.02]
+    interval = median_interval(values)
+    assert interval is not None
+    assert min(values) <= interval.low <= -0.19 <= interval.high <= max(values)
+    assert median_interval(values) == interval

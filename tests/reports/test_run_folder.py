@@ -1,0 +1,77 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import reports
+from audit.errors import UserError
+
+PLAIN = {"control": [{"score": 0.9}]}
+
+
+def test_a_run_is_read_with_types(make_run: Callable[..., Path]) -> None:
+    data = reports.load(make_run({"control": [{"score": 0.9}, {"censored": True}]}))
+    assert data.observations["censored"].tolist() == [False, True]
+    assert data.observations["true_score"].isna().tolist() == [False, True]
+    assert data.observations["level"].tolist() == ["none", "none"]
+    assert data.manifest.control.enrolled == 70
+    assert len(data.photos) == 2
+    assert data.cloaks.empty
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "experiment.toml", "photos.jsonl", "observations.csv"]
+)
+def test_a_missing_file_is_named(make_run: Callable[..., Path], name: str) -> None:
+    run = make_run(PLAIN)
+    (run / name).unlink()
+    with pytest.raises(UserError, match=rf"{name} is missing"):
+        reports.load(run)
+
+
+def test_no_run_folder_at_all(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"manifest\.json is missing"):
+        reports.build(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "why"),
+    [
+        ("manifest.json", '"arms"', '"arm"', "arms: Field required"),
+        ("manifest.json", '"level": "none"', '"level": "low"', "no control arm"),
+        ("manifest.json", "{", "[", "is not JSON"),
+        ("photos.jsonl", '"reason"', '"because"', "row 1 has no reason"),
+        ("photos.jsonl", "}", "", "line 1 is not JSON"),
+        ("observations.csv", "true_score,", "score,", "no column true_score"),
+        ("observations.csv", ",match,", ",maybe,", "column outcome holds maybe"),
+        ("observations.csv", ",0.9,", ",1.9,", "column true_score leaves 0..1"),
+        ("observations.csv", ",0.9,", ",many,", "column true_score"),
+        ("observations.csv", ",false,", ",perhaps,", "column censored"),
+        ("observations.csv", ",false,", ",true,", "censored and has a true_score"),
+        ("observations.csv", ",control,", ",other,", "arm other is not in manifest"),
+        ("observations.csv", ",Ada,match", ',"Ada,match', "can't be used"),
+    ],
+)
+def test_a_broken_file_is_named(
+    make_run: Callable[..., Path], name: str, old: str, new: str, why: str
+) -> None:
+    run = make_run(PLAIN)
+    text = (run / name).read_text(encoding="utf-8")
+    assert old in text
+    (run / name).write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(UserError, match=name) as error:
+        reports.load(run)
+    assert why in str(error.value)
+
+
+def test_a_probe_counted_twice_is_refused(make_run: Callable[..., Path]) -> None:
+    run = make_run({"control": [{"number": 1}, {"number": 1}]})
+    with pytest.raises(UserError, match="a probe stands twice in one arm"):
+        reports.load(run)
+
+
+def test_unknown_keys_of_a_manifest_do_no_harm(make_run: Callable[..., Path]) -> None:
+    run = make_run(PLAIN, manifest={"later": {"deep": {"er": [1, True, None]}}})
+    assert "deep.er" in reports.build(run).read_text(encoding="utf-8")
+    assert json.loads((run / "manifest.json").read_text())["later"]
