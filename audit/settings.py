@@ -11,8 +11,8 @@ class AzureSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore")
 
-    endpoint: str | None = Field(None, validation_alias=AliasChoices("AZURE_FACE_ENDPOINT"))
-    key: SecretStr | None = Field(None, validation_alias=AliasChoices("AZURE_FACE_KEY"))
+    endpoint: str | None = Field(default=None, validation_alias=AliasChoices("AZURE_FACE_ENDPOINT"))
+    key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("AZURE_FACE_KEY"))
 
     def required(self, endpoint: str | None) -> tuple[str, SecretStr]:
         """Return endpoint (an explicit one wins) and key; raises UserError for what is missing."""

@@ -3,14 +3,16 @@
 A step sends what the plan says, with the ids that the service gave to earlier steps.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from audit.execution import Answer, CallFailed, Executor
 from audit.ledger import CallRow, CallState
 from audit.types import Candidate, content_hash
 from providers.base import Failure, FailureKind, RemoteItem, TrainingState
+
+Item = TypeVar("Item")
 
 
 class PhotoBytes(Protocol):
@@ -98,7 +100,9 @@ class Steps:
             return {"person_id": self._provider.add_person(call.gallery, tag)}
 
         def find() -> Answer | None:
-            people = self._ask(row, "list_people", lambda: self._provider.list_people(call.gallery))
+            people: Sequence[RemoteItem] = self._ask(
+                row, "list_people", lambda: self._provider.list_people(call.gallery)
+            )
             held = next((item for item in people if item.tag == tag), None)
             return {"person_id": held.id} if held else None
 
@@ -116,21 +120,26 @@ class Steps:
             return {"face_id": self._provider.enrol(call.gallery, person_id, data, photo)}
 
         def find() -> Answer | None:
-            faces = self._ask(
+            faces: Sequence[str] = self._ask(
                 row, "list_faces", lambda: self._provider.list_faces(call.gallery, person_id)
             )
-            held = next((item for item in faces if item.tag == photo), None)
-            return {"face_id": held.id} if held else None
+            unclaimed = set(faces) - self._enrolled_faces(call.arm, call.person)
+            return {"face_id": unclaimed.pop()} if unclaimed else None
 
         self._executor.perform(row, send, find)
 
-    def _ask(self, row: CallRow, verb: str, ask: Callable[[], Any]) -> list[RemoteItem]:
+    def _enrolled_faces(self, arm: str, person: str) -> set[str]:
+        """Return the faces of a person whose enrolment was answered."""
+        rows = self._ledger.calls(arm=arm, verb="enrol", state=CallState.DONE)
+        return {row.result["face_id"] for row in rows if row.call.person == person}
+
+    def _ask(self, row: CallRow, verb: str, ask: Callable[[], Sequence[Item]]) -> list[Item]:
         """Ask the service what it holds; the question is a call of its own in the ledger."""
         operation = self._provider.capabilities.operations[verb]
         extra = self._ledger.append(
             replace(row.call, verb=verb, operation=operation, photos=(), repeat=0)
         )
-        items: list[RemoteItem] = []
+        items: list[Item] = []
 
         def send() -> Answer:
             items.extend(ask())

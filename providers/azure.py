@@ -50,7 +50,6 @@ class AzureProvider:
         self._key = key
         self._api_version = api_version
         self._face_id_ttl_s = face_id_ttl_s
-        self._tags: dict[str, str] = {}
         digest = hashlib.sha256(key.encode()).hexdigest()[:8]
         self._account = f"azure/{host}/{digest}"
         self._faces, self._groups, self._close = _connect(
@@ -159,14 +158,9 @@ class AzureProvider:
         people = _pages(lambda **page: self._groups.get_persons(gallery, **page), "personId")
         return [RemoteItem(person["personId"], person["name"]) for person in people]
 
-    def list_faces(self, gallery: str, person_id: str) -> Sequence[RemoteItem]:
-        """Return a person's faces: one request, and one more for each face not yet known.
-
-        What was learnt before an exception is kept: asked again, it goes on from there.
-        """
-        person = self._groups.get_person(gallery, person_id)
-        ids = person.get("persistedFaceIds") or []
-        return [RemoteItem(face, self._tag(gallery, person_id, face)) for face in ids]
+    def list_faces(self, gallery: str, person_id: str) -> Sequence[str]:
+        """Return the ids of a person's persisted faces."""
+        return list(self._groups.get_person(gallery, person_id).get("persistedFaceIds") or [])
 
     def delete_gallery(self, gallery: str) -> None:
         """Delete a large person group and everything in it."""
@@ -175,12 +169,6 @@ class AzureProvider:
     def classify(self, error: Exception) -> Failure:
         """Say what an exception raised by a verb means; the key is never in its message."""
         return classify(error, secret=self._key)
-
-    def _tag(self, gallery: str, person_id: str, face_id: str) -> str:
-        if face_id not in self._tags:
-            face = self._groups.get_face(gallery, person_id, face_id)
-            self._tags[face_id] = face.get("userData") or ""
-        return self._tags[face_id]
 
 
 def _checked_host(endpoint: str) -> str:

@@ -159,8 +159,8 @@ class Provider(Protocol):
         """Return everyone in a gallery."""
         ...
 
-    def list_faces(self, gallery: str, person_id: str) -> Sequence[RemoteItem]:
-        """Return the faces enrolled for a person."""
+    def list_faces(self, gallery: str, person_id: str) -> Sequence[str]:
+        """Return the service's ids of the faces enrolled for a person, in one request."""
         ...
 
     def delete_gallery(self, gallery: str) -> None:
@@ -169,4 +169,8 @@ class Provider(Protocol):
 
     def classify(self, error: Exception) -> Failure:
         """Say what an exception raised by a verb means."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
         ...

@@ -6,10 +6,11 @@ and the seed alone. The photos prove that a run works; they say nothing of real 
 
 from datasets.generated.identity import Identity, person
 from datasets.generated.render import render
-from datasets.generated.writing import GENERATOR_VERSION, is_generated, write_people
+from datasets.generated.writing import GENERATOR_VERSION, MARK, is_generated, write_people
 
 __all__ = [
     "GENERATOR_VERSION",
+    "MARK",
     "Identity",
     "is_generated",
     "person",

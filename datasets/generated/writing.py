@@ -12,7 +12,8 @@ from datasets.generated.identity import person
 from datasets.generated.render import Picture, render
 
 GENERATOR_VERSION = 1
-_MARK, _MARKED = "audit-generated", "1"
+MARK = {"audit-generated": "1"}
+"""The text chunk that tells a generated person's PNG; a cloaked one keeps it."""
 _ORIGIN = "audit-generated-from"
 
 
@@ -42,7 +43,7 @@ def write_people(
 
 def is_generated(info: Mapping[Any, object]) -> bool:
     """Tell from a Pillow image's `info` whether the file shows a generated person."""
-    return info.get(_MARK) == _MARKED
+    return all(info.get(key) == value for key, value in MARK.items())
 
 
 def _holds(path: Path, origin: str) -> bool:
@@ -57,7 +58,8 @@ def _write(path: Path, picture: Picture, origin: str) -> None:
     """Write a file whole or not at all, whatever else writes here at the same time."""
     path.parent.mkdir(exist_ok=True)
     text = PngInfo()
-    text.add_text(_MARK, _MARKED)
+    for key, value in MARK.items():
+        text.add_text(key, value)
     text.add_text(_ORIGIN, origin)
     part = path.parent.parent / f".part-{os.getpid()}"
     Image.fromarray(picture).save(part, "PNG", pnginfo=text, compress_level=3)

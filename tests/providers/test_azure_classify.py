@@ -113,7 +113,7 @@ def test_what_a_broken_wire_leaves_behind(
     person = azure.add_person("g", "someone")
     disturb("AddLargePersonGroupPersonFace", kind)
     failure(azure, lambda: azure.enrol("g", person, photo(0), "tag"))
-    assert [item.tag for item in azure.list_faces("g", person)] == ["tag"] * enrolled
+    assert len(azure.list_faces("g", person)) == enrolled
 
 
 def test_broken_answers_without_a_body_are_transient(

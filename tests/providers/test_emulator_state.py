@@ -67,8 +67,7 @@ def test_everything_survives_a_restart(
         assert azure.training_state("g") is TrainingState.SUCCEEDED
         assert azure.identify("g", [probe], 0.0, 10) == before
         assert before[0][0].person_id == person
-        [item] = azure.list_faces("g", person)
-        assert (item.id, item.tag) == (face, "tag")
+        assert azure.list_faces("g", person) == [face]
         azure.close()
 
 
@@ -86,7 +85,7 @@ def test_what_was_answered_survives_kill_9(
     azure.close()
     child, url = process(stub, tmp_path)
     azure = connect(url)
-    assert [item.id for item in azure.list_faces("g", person)] == faces
+    assert azure.list_faces("g", person) == faces
     [[found]] = azure.identify("g", [probe], 0.5, 10)
     assert found.person_id == person
     azure.close()

@@ -1,0 +1,183 @@
+"""The cloaking stage of a run: which photos, with which cloak, into which files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from audit.errors import UserError
+from audit.experiment import Experiment
+from audit.folders import RunFolder, cache_folder, disk_errors, private_folder, write_jsonl
+from audit.plan import cloaked_photos
+from audit.preparation import Prepared, resolve_device
+from audit.progress import Advance, Progress
+from audit.types import Arm, Cloak, CloakedPhoto, Game, Photo
+
+if TYPE_CHECKING:
+    from cloaker.cloaking import Cloaking
+    from cloaker.networks.base import EmbeddingNetwork
+
+CloakedFiles = Mapping[str, Mapping[str, Path]]
+"""By arm, then by the source photo's hash: the file to upload in its place."""
+
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One arm's cloaking: its photos by person, and where their cloaked files go."""
+
+    arm: Arm
+    cloak: Cloak
+    photos: Mapping[str, tuple[Photo, ...]]
+    folder: Path
+
+
+def jobs(
+    experiment: Experiment, folder: Path, prepared: Prepared, networks: Mapping[str, str]
+) -> list[Job]:
+    """Return what has to be cloaked; arms of one cloak share its files.
+
+    One cloak's files stand in `folder` itself, those of several in a subfolder each.
+    """
+    arms = [arm for arm in experiment.arms() if not arm.is_control]
+    split = prepared.split
+    per_person = split.train if experiment.game is Game.POISON else split.probe
+    return [
+        Job(
+            arm=arm,
+            cloak=cloak_of(experiment, arm.system, arm.level, networks),
+            photos={
+                person: cloaked_photos(photos, arm.cloaked_fraction)
+                for person, photos in per_person.items()
+            },
+            folder=folder if len(arms) == 1 else folder / arm.name,
+        )
+        for arm in arms
+    ]
+
+
+def cloak_of(experiment: Experiment, system: str, level: str, networks: Mapping[str, str]) -> Cloak:
+    """Return the cloak of a system and level; `networks` maps names to their weights' SHA-256."""
+    from cloaker import levels
+
+    return Cloak(
+        system=system,
+        level=level,
+        parameters=levels.resolve(system, level),
+        networks=networks,
+        targets=experiment.targets,
+        seed=experiment.seed,
+    )
+
+
+def cloak_all(
+    experiment: Experiment, folder: RunFolder, prepared: Prepared, progress: Progress
+) -> CloakedFiles:
+    """Cloak what the experiment's arms need; what was ever cloaked alike comes from the cache.
+
+    Raises UserError if a photo could not be cloaked: an arm must hold what its name says.
+    """
+    if all(arm.is_control for arm in experiment.arms()):
+        return {}
+    from cloaker.networks import registry
+
+    device = resolve_device(experiment.device)
+    network = registry.load(experiment.network, device)
+    weights = {experiment.network: network.weights_sha256}
+    private_folder(folder.cloaked)
+    files: dict[str, dict[str, Path]] = {}
+    rows: list[CloakedPhoto] = []
+    for job in jobs(experiment, folder.cloaked, prepared, weights):
+        made = _cloak_job(job, prepared, network, device, progress)
+        files[job.arm.name] = {row.source_sha256: job.folder / row.file for row in made}
+        rows.extend(_in_run(row, job, folder) for row in made)
+    write_jsonl(folder.cloaked / "cloaks.jsonl", (asdict(row) for row in rows))
+    _keep_examples(folder, prepared, rows)
+    return files
+
+
+def _cloak_job(
+    job: Job, prepared: Prepared, network: "EmbeddingNetwork", device: str, progress: Progress
+) -> list[CloakedPhoto]:
+    total = sum(len(photos) for photos in job.photos.values())
+    made: list[CloakedPhoto] = []
+    with progress.stage(f"photos cloaked, {job.arm.name}", total) as advance:
+        for photos in job.photos.values():
+            result = cloak_person(
+                job.cloak,
+                network,
+                photos,
+                prepared.split.target or prepared.split.decoy,
+                out=job.folder,
+                device=device,
+                generated_set=prepared.photo_set.generated,
+                on_progress=_counted_from(len(made), advance),
+            )
+            _refuse_failures(result.failures, job)
+            made.extend(result.cloaked)
+    return made
+
+
+def _counted_from(before: int, advance: Advance) -> Callable[[int, int], None]:
+    return lambda done, _total: advance(before + done)
+
+
+def cloak_person(
+    cloak: Cloak,
+    network: "EmbeddingNetwork",
+    photos: Sequence[Photo],
+    candidates: Mapping[str, Sequence[Photo]],
+    *,
+    out: Path,
+    device: str,
+    generated_set: bool,
+    on_progress: Callable[[int, int], None],
+) -> "Cloaking":
+    """Cloak one person's photos into `out`; photos of generated people stay marked as such."""
+    from cloaker import cloaking
+    from cloaker.faces import FaceFinder
+    from datasets import generated
+    from datasets.photos import pixels
+
+    with disk_errors(out):
+        return cloaking.cloak_photos(
+            cloak,
+            network,
+            photos,
+            candidates,
+            read=pixels,
+            finder=FaceFinder(device),
+            out=out,
+            cache=cache_folder() / "cloaks",
+            text=generated.MARK if generated_set else {},
+            on_progress=on_progress,
+        )
+
+
+def _refuse_failures(failures: Sequence[tuple[Photo, str]], job: Job) -> None:
+    if failures:
+        listed = "; ".join(f"{photo.path.name}: {reason}" for photo, reason in failures[:5])
+        raise UserError(
+            f"{len(failures)} photos could not be cloaked for {job.arm.name}: {listed}",
+            remedy="remove these photos, or move them out of the person's folder",
+        )
+
+
+def _in_run(row: CloakedPhoto, job: Job, folder: RunFolder) -> CloakedPhoto:
+    return replace(row, file=(job.folder / row.file).relative_to(folder.cloaked).as_posix())
+
+
+def _keep_examples(folder: RunFolder, prepared: Prepared, rows: Sequence[CloakedPhoto]) -> None:
+    """Keep a few upright originals, so that the report can show pairs from the folder alone."""
+    from PIL import Image
+
+    from datasets import photos as photo_files
+
+    private_folder(folder.examples)
+    wanted = list(dict.fromkeys(row.source_sha256 for row in rows))[:_EXAMPLES]
+    for photo in prepared.photo_set.photos:
+        if photo.sha256 in wanted:
+            picture = Image.fromarray(photo_files.pixels(photo))
+            with disk_errors(folder.examples):
+                picture.save(folder.examples / f"{photo.sha256}.png")

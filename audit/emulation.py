@@ -1,0 +1,60 @@
+"""`audit emulate`: a service's wire protocol on this machine, for rehearsals."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from audit import services
+from audit.errors import UserError
+from audit.folders import private_folder
+from providers.base import Rate
+
+if TYPE_CHECKING:
+    from providers.emulators.options import Options
+
+
+def serve(
+    provider: str, *, host: str, port: int, network: str, device: str, options: "Options"
+) -> None:
+    """Serve until interrupted; the first line on stdout is `listening on URL`."""
+    from cloaker.networks import bundled
+    from providers.emulators import server
+    from providers.emulators.calibration import calibration
+
+    if network in bundled.NAMES:
+        print(  # noqa: T201 - for the person at the terminal
+            f"{network} knows only the bundled generated faces: on photos of real people its "
+            "scores mean nothing. --network NAME takes a real one (`audit weights list`).",
+            file=sys.stderr,
+        )
+    server.serve(
+        provider,
+        services.recogniser(network, device),
+        calibration(network),
+        host=host,
+        port=port,
+        options=options,
+    )
+
+
+def behaviour(rate: str | None, latency_ms: float, state: Path | None) -> "Options":
+    """Return how the emulator shall behave."""
+    from providers.emulators.options import Options
+
+    return Options(
+        rate=parse_rate(rate) if rate else None,
+        latency_ms=latency_ms,
+        state=private_folder(state) if state else None,
+    )
+
+
+def parse_rate(text: str) -> Rate:
+    """Read CALLS/SECONDS, such as 20/60; raises UserError."""
+    calls, _, seconds = text.partition("/")
+    try:
+        rate = Rate(int(calls), float(seconds))
+    except ValueError:
+        rate = Rate(0, 0)
+    if rate.calls < 1 or rate.per_s <= 0:
+        raise UserError(f"--rate {text!r} is no rate.", expected="CALLS/SECONDS, such as 20/60")
+    return rate

@@ -1,0 +1,107 @@
+"""The options of `run` and `plan`: one list for both, the same names as the experiment's keys."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+RUNS = Annotated[
+    Path, typer.Option("--runs", envvar="AUDIT_RUNS", help="The folder of all run folders.")
+]
+JSON = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+QUIET = Annotated[bool, typer.Option("--quiet", help="Print results only, no progress.")]
+RUN = Annotated[str, typer.Argument(help="A run's id or folder.")]
+DEFAULT_RUNS = Path("audit-runs")
+
+
+def _experiment_options(  # noqa: PLR0913 - each is an option that the contract names
+    *,
+    experiment: Annotated[
+        Path | None, typer.Option(help="A TOML file with these options; flags win over it.")
+    ] = None,
+    provider: Annotated[
+        str | None,
+        typer.Option(help="azure, or mock: Azure's adapter, emulator and generated people."),
+    ] = None,
+    level: Annotated[
+        list[str] | None,
+        typer.Option(help="Cloaking level: none, min, low, mid, high. Repeatable. [high]"),
+    ] = None,
+    system: Annotated[
+        list[str] | None, typer.Option(help="Cloaking system. Repeatable. [fawkes-0.3]")
+    ] = None,
+    photos: Annotated[Path | None, typer.Option(help="One folder per person.")] = None,
+    person: Annotated[
+        list[str] | None, typer.Option(help="The protected person: a folder's name. Repeatable.")
+    ] = None,
+    targets: Annotated[
+        str | None,
+        typer.Option(help="Cloak all photos towards the same target person, or separate. [same]"),
+    ] = None,
+    cloaked_fraction: Annotated[
+        float | None, typer.Option(help="Share of the training photos that is cloaked. [1]")
+    ] = None,
+    game: Annotated[
+        str | None,
+        typer.Option(help="poison: enrol cloaked, probe clean. evade: the reverse. [poison]"),
+    ] = None,
+    train: Annotated[
+        str | None, typer.Option(help="Training photos: a number, or a fraction below 1. [0.7]")
+    ] = None,
+    probes: Annotated[int | None, typer.Option(help="Probe photos at most. [all left]")] = None,
+    decoys: Annotated[int | None, typer.Option(help="Decoy people enrolled. [all]")] = None,
+    decoy_photos: Annotated[
+        int | None, typer.Option(help="Photos of each decoy at most. [all]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the split and the cloaks. [0]")] = None,
+    tier: Annotated[
+        str | None, typer.Option(help="The service's plan: its rates and prices. [S0 for azure]")
+    ] = None,
+    max_calls: Annotated[int | None, typer.Option(help="Stop before the call after these.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="Stop before spending more, USD.")] = None,
+    emulate: Annotated[
+        bool | None, typer.Option("--emulate", help="Use the local emulator; no key needed.")
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(help="The service's address.")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="The embedding network that cloaks. [bundled-conv]")
+    ] = None,
+    emulator_network: Annotated[
+        str | None, typer.Option(help="The network behind the emulator. [bundled-mixer]")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Confidence below which the service hides. [0]")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N. [auto]")] = None,
+    purge_after: Annotated[
+        bool | None, typer.Option("--purge-after", help="Delete at the service when done.")
+    ] = None,
+) -> None:
+    """Hold the options; never called."""
+
+
+def with_experiment_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command every option of an experiment; it gets those that were set, as `given`."""
+    own = inspect.signature(command)
+    options = inspect.signature(_experiment_options)
+
+    def wrapper(**values: Any) -> None:
+        given = {key: values.pop(key) for key in options.parameters}
+        command(given={k: v for k, v in given.items() if v is not None and v != []}, **values)
+
+    mine = [parameter for parameter in own.parameters.values() if parameter.name != "given"]
+    everything = [*mine, *options.parameters.values()]
+    vars(wrapper).update(
+        __signature__=own.replace(parameters=everything, return_annotation=None),
+        __name__=command.__name__,
+        __doc__=command.__doc__,
+        __annotations__={parameter.name: parameter.annotation for parameter in everything},
+    )
+    return wrapper
+
+
+def train_size(text: str) -> int | float:
+    """Read `--train`: a count, or a fraction below 1."""
+    return int(text) if text.isdigit() else float(text)

@@ -1,0 +1,236 @@
+"""Before the first call: photos read, checked and split, and the networks that may see them."""
+
+import itertools
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from audit.errors import UserError
+from audit.experiment import Experiment
+from audit.folders import RunFolder, cache_folder, private_folder, read_jsonl, write_jsonl
+from audit.progress import Progress
+from audit.types import Photo, PhotoSet, Role, Split
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_BUNDLED_PEOPLE = 30
+_BUNDLED_PHOTOS = 4
+_BUNDLED_PROTECTED_PHOTOS = 20
+_BUNDLED_DECOYS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The photos of a run, and what each is for."""
+
+    photo_set: PhotoSet
+    split: Split
+
+
+def with_bundled_people(experiment: Experiment, progress: Progress) -> Experiment:
+    """Return the experiment with its photos' full path: the bundled people's if it names none."""
+    if experiment.photos:
+        photos = experiment.photos.expanduser().resolve()
+        return experiment.model_copy(update={"photos": photos})
+    folder = bundled_people(progress)
+    protected = min(path.name for path in folder.iterdir() if path.is_dir())
+    return experiment.model_copy(
+        update={
+            "photos": folder,
+            "person": experiment.person or (protected,),
+            "decoys": experiment.decoys or _BUNDLED_DECOYS,
+        }
+    )
+
+
+def bundled_people(progress: Progress) -> Path:
+    """Return the folder of the bundled generated people, drawn on this machine once."""
+    from datasets import generated
+
+    folder = private_folder(cache_folder()) / f"bundled-people-{generated.GENERATOR_VERSION}"
+    drawn = itertools.count(1)
+    with progress.stage("bundled photos drawn", sum(map(_photos_of, range(_BUNDLED_PEOPLE)))) as on:
+        generated.write_people(
+            folder, _BUNDLED_PEOPLE, _photos_of, on_photo=lambda _: on(next(drawn))
+        )
+    return folder
+
+
+def _photos_of(bundled_person: int) -> int:
+    return _BUNDLED_PROTECTED_PHOTOS if bundled_person == 0 else _BUNDLED_PHOTOS
+
+
+def load_photos(folder: Path, device: str, progress: Progress) -> PhotoSet:
+    """Read and check every photo of a folder; faces are looked for once per photo, ever."""
+    from datasets import photoset
+
+    with FaceCounts(device) as counts, progress.stage("photos checked", 0) as advance:
+        return photoset.load(folder, count_faces=counts, on_photo=advance)
+
+
+def prepare(experiment: Experiment, progress: Progress) -> Prepared:
+    """Read the photos and split them; raises UserError for what can't be an experiment."""
+    from datasets import split
+
+    if experiment.photos is None:
+        raise AssertionError("with_bundled_people comes first")
+    photo_set = load_photos(experiment.photos, resolve_device(experiment.device), progress)
+    refuse_bundled_networks(photo_set, networks_of(experiment))
+    if not experiment.person:
+        raise UserError(
+            "it isn't said who is protected.",
+            expected=f"--person NAME; {experiment.photos} holds {_some(photo_set.people)}",
+        )
+    return Prepared(
+        photo_set,
+        split.split(
+            photo_set,
+            experiment.person,
+            seed=experiment.seed,
+            train=experiment.train,
+            probes=experiment.probes,
+            decoys=experiment.decoys,
+            decoy_photos=experiment.decoy_photos,
+        ),
+    )
+
+
+def save(folder: RunFolder, prepared: Prepared) -> None:
+    """Write photos.jsonl: every file of the photo set, its role or why it was rejected."""
+    from datasets import split
+
+    write_jsonl(
+        folder.photos, split.rows(prepared.photo_set, prepared.split, prepared.photo_set.root)
+    )
+
+
+def summary(photo_set: PhotoSet) -> list[dict[str, Any]]:
+    """Return one row per person and one per rejected file, for `audit photos check`."""
+    people: list[dict[str, Any]] = [
+        {"person": person, "photos": len(photo_set.of(person)), "file": "", "rejected": ""}
+        for person in photo_set.people
+    ]
+    rejected = [
+        {
+            "person": rejection.person,
+            "photos": "",
+            "file": rejection.path.name,
+            "rejected": f"{rejection.reason}: {rejection.detail}",
+        }
+        for rejection in photo_set.rejections
+    ]
+    return people + rejected
+
+
+def restore(folder: RunFolder, experiment: Experiment, *, generated: bool) -> Prepared:
+    """Read back what `save` wrote: a resumed run uses the same photos in the same roles."""
+    from datasets.split import order
+
+    root = experiment.photos or Path()
+    rows = [row for row in read_jsonl(folder.photos) if not row["rejected"]]
+    photos = {role: list[Photo]() for role in Role}
+    for row in rows:
+        photos[Role(row["role"])].append(_photo(root, row))
+    everyone = [photo for some in photos.values() for photo in some]
+    photo_set = PhotoSet(
+        root=root,
+        photos=tuple(sorted(everyone, key=lambda photo: (photo.person, photo.sha256))),
+        generated=generated,
+    )
+    ordered = {role: order(some, experiment.seed) for role, some in photos.items()}
+    split = Split(
+        seed=experiment.seed,
+        train=_by_person(ordered[Role.TRAIN]),
+        probe=_by_person(ordered[Role.PROBE]),
+        decoy=_by_person(ordered[Role.DECOY]),
+        target=_by_person(ordered[Role.TARGET]),
+    )
+    return Prepared(photo_set, split)
+
+
+def networks_of(experiment: Experiment) -> tuple[str, ...]:
+    """Return the names of the networks that an experiment uses on this machine."""
+    cloaking = any(not arm.is_control for arm in experiment.arms())
+    names = [experiment.network] if cloaking else []
+    return tuple(names + ([experiment.emulator_network] if experiment.is_emulated else []))
+
+
+def refuse_bundled_networks(photo_set: PhotoSet, names: Sequence[str]) -> None:
+    """Raise UserError if a network that knows only generated faces is to judge real ones."""
+    from cloaker.networks import bundled
+
+    wrong = sorted({name for name in names if name in bundled.NAMES})
+    if wrong and not photo_set.generated:
+        raise UserError(
+            f"{' and '.join(wrong)} knows only the bundled generated faces, and {photo_set.root} "
+            "holds real photos: any result would be worthless.",
+            expected="real networks, e.g. --network facenet-vggface2 (and --emulator-network "
+            "with --emulate)",
+            remedy="`audit weights list` shows them; `audit weights fetch NAME` or "
+            "`audit weights add NAME FILE` installs one",
+        )
+
+
+def resolve_device(name: str) -> str:
+    """Return `cuda` or `cpu` for `auto`; raises UserError for a device that is not there."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError):
+        raise UserError(
+            f"--device {name!r} can't be used here.",
+            expected="auto, cpu, cuda, or cuda:N of a GPU that torch can see",
+        ) from None
+    return name
+
+
+class FaceCounts:
+    """Counts the faces in photos and remembers the counts by content, for all later runs."""
+
+    def __init__(self, device: str) -> None:
+        from cloaker.faces import FaceFinder
+
+        self._finder = FaceFinder(device)
+        file = private_folder(cache_folder()) / "faces.db"
+        self._database = sqlite3.connect(file, isolation_level=None, timeout=60)
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS faces (photo TEXT PRIMARY KEY, faces INTEGER) STRICT"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def __call__(self, sha256: str, pixels: "NDArray[np.uint8]") -> int:
+        """Return the number of faces in an upright photo of height x width x 3 RGB."""
+        key = f"{sha256}:{self._finder.min_side_px}:{self._finder.min_probability}"
+        with closing(self._database.cursor()) as cursor:
+            row = cursor.execute("SELECT faces FROM faces WHERE photo = ?", (key,)).fetchone()
+            if row:
+                return int(row[0])
+            count = len(self._finder.find(pixels))
+            cursor.execute("INSERT OR REPLACE INTO faces VALUES (?, ?)", (key, count))
+            return count
+
+
+def _photo(root: Path, row: dict[str, Any]) -> Photo:
+    return Photo(row["sha256"], row["person"], root / row["path"], row["width"], row["height"])
+
+
+def _by_person(photos: Sequence[Photo]) -> dict[str, tuple[Photo, ...]]:
+    people = dict.fromkeys(photo.person for photo in photos)
+    return {who: tuple(photo for photo in photos if photo.person == who) for who in people}
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -1,0 +1,148 @@
+"""What a run writes about itself beside the ledger: manifest, observations, log."""
+
+import logging
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from audit import manifest, preparation, results, services
+from audit.clock import utc
+from audit.errors import AuditError, ServiceRefused, Stopped
+from audit.experiment import Experiment
+from audit.folders import RunFolder, write_whole
+from audit.ledger import CallState, Ledger
+from audit.plan import find_tier, price_usd
+from audit.preparation import Prepared
+from providers.base import Provider
+
+_log = logging.getLogger("audit")
+
+
+def note_service(folder: RunFolder, provider: Provider) -> None:
+    """Record which models the service uses today."""
+    notes = manifest.Manifest(folder)
+    notes.update(service=notes.get("service") | {"service_model": provider.service_model})
+
+
+def write_down(
+    experiment: Experiment,
+    folder: RunFolder,
+    prepared: Prepared,
+    ledger: Ledger,
+    provider: Provider,
+) -> None:
+    """Turn the answers so far into observations and counts."""
+    context = results.Context(
+        folder.id, experiment.provider, provider.service_model, experiment.threshold
+    )
+    for arm in experiment.arms():
+        ledger.record(results.observe(ledger, context, arm, prepared.split))
+    write_whole(folder.observations, results.to_csv(ledger.observations()))
+    tier = find_tier(provider.capabilities, services.tier_of(experiment))
+    spent = ledger.attempts_by_operation()
+    states = ledger.states()
+    manifest.Manifest(folder).update(
+        calls={
+            "planned": sum(states.values()),
+            "sent": ledger.attempts_made(),
+            "failed": states.get("failed", 0),
+            "by_operation": spent,
+        },
+        cost_usd=round(price_usd(provider.capabilities, tier, spent), 6),
+        arms=[
+            {
+                "arm": arm.name,
+                "game": arm.game,
+                "system": arm.system,
+                "level": arm.level,
+                "targets": arm.targets,
+                "cloaked_fraction": arm.cloaked_fraction,
+                "enrolled": len(ledger.calls(arm=arm.name, verb="enrol", state=CallState.DONE)),
+                "enrol_rejected": len(
+                    ledger.calls(arm=arm.name, verb="enrol", state=CallState.FAILED)
+                ),
+            }
+            for arm in experiment.arms()
+        ],
+    )
+
+
+def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> None:
+    split, photo_set = prepared.split, prepared.photo_set
+    """Record what runs, on what, with which photos and networks."""
+    notes = manifest.Manifest(folder)
+    device = preparation.resolve_device(experiment.device)
+    notes.update(
+        run_id=folder.id,
+        started_utc=notes.get("started_utc") or utc(time.time()),
+        exit_state="running",
+        exit_message="",
+        **manifest.environment(),
+        device=device,
+        weights=_weights(experiment),
+        cloak_networks=[experiment.network],
+        photo_set_sha256=photo_set.sha256,
+        photo_set_generated=photo_set.generated,
+        split_seed=split.seed,
+        service={
+            "provider": experiment.provider,
+            "emulated": experiment.is_emulated,
+            "endpoint": experiment.endpoint or ("emulator" if experiment.is_emulated else ""),
+            "api_version": experiment.api_version,
+            "service_model": "",
+            "tier": services.tier_of(experiment) or "",
+            "emulator_network": experiment.emulator_network if experiment.is_emulated else "",
+        },
+        counts={
+            "people": len(photo_set.people),
+            "photos": len(photo_set.photos),
+            "rejected": len(photo_set.rejections) + len(split.rejections),
+            "train": sum(map(len, split.train.values())),
+            "probe": sum(map(len, split.probe.values())),
+            "decoy_people": len(split.decoy),
+            "decoy_photos": sum(map(len, split.decoy.values())),
+        },
+    )
+
+
+def _weights(experiment: Experiment) -> dict[str, str]:
+    from cloaker.networks import registry
+
+    names = preparation.networks_of(experiment)
+    return {name: registry.load(name, "cpu").weights_sha256 for name in names}
+
+
+@contextmanager
+def ending(folder: RunFolder) -> Iterator[None]:
+    """Write into manifest and log how the work ended."""
+    handler = logging.FileHandler(folder.log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
+    try:
+        yield
+    except BaseException as error:
+        state = _exit_state(error)
+        if state == "failed":
+            _log.exception("a defect")
+        else:
+            _log.info("%s: %s", state, error)
+        message = str(error) or traceback.format_exception_only(error)[-1].strip()
+        manifest.Manifest(folder).update(
+            exit_state=state, exit_message=message, ended_utc=utc(time.time())
+        )
+        raise
+    finally:
+        _log.removeHandler(handler)
+        handler.close()
+
+
+def _exit_state(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, ServiceRefused):
+        return "refused"
+    if isinstance(error, Stopped | AuditError):
+        return "stopped"
+    return "failed"

@@ -1,0 +1,147 @@
+"""One run, from photos to report; stopped anywhere, it goes on where it was.
+
+Each stage leaves its result in the run folder and is skipped when that is there already:
+photos.jsonl, cloaked/, the ledger's calls, observations, the report.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from audit import cloaks, manifest, preparation, purge, records, services
+from audit.clock import WallClock, utc
+from audit.execution import Budget, Executor
+from audit.experiment import Experiment, read_toml, resolve, to_toml
+from audit.folders import RunFolder, create_run, state_folder, write_whole
+from audit.ledger import CallState, Ledger
+from audit.pacing import Pacing
+from audit.plan import Forecast, expand, find_tier, forecast
+from audit.preparation import Prepared
+from audit.progress import Progress
+from audit.steps import Steps
+from audit.uploads import Uploads
+from providers.base import Provider
+
+
+def plan(experiment: Experiment, progress: Progress) -> tuple[Experiment, Prepared, Forecast]:
+    """Return what a run would do; nothing is sent, nothing is written."""
+    experiment = preparation.with_bundled_people(experiment, progress)
+    capabilities = services.capabilities_of(experiment)
+    tier = find_tier(capabilities, services.tier_of(experiment))
+    _check_levels(experiment)
+    prepared = preparation.prepare(experiment, progress)
+    calls = list(
+        expand(experiment.provider, capabilities, "plan", experiment.arms(), prepared.split)
+    )
+    return experiment, prepared, forecast(capabilities, tier, calls)
+
+
+def start(
+    experiment: Experiment,
+    runs: Path,
+    run_id: str,
+    consent: Mapping[str, Any],
+    progress: Progress,
+) -> RunFolder:
+    """Begin a run, once its input is known to be sound, and work on it to the end."""
+    experiment, prepared, _ = plan(experiment, progress)
+    folder = create_run(runs, run_id)
+    with folder.locked(), records.ending(folder):
+        preparation.save(folder, prepared)
+        manifest.Manifest(folder).update(
+            consent=consent, photo_set_generated=prepared.photo_set.generated
+        )
+        write_whole(folder.experiment, to_toml(experiment))
+        _work(experiment, folder, prepared, progress)
+    return folder
+
+
+def resume(folder: RunFolder, progress: Progress, **budget: float | None) -> RunFolder:
+    """Go on with a run; nothing that is done is done again. `budget` replaces its limits."""
+    given = {key: value for key, value in budget.items() if value is not None}
+    experiment = resolve(None, read_toml(folder.experiment) | given)
+    with folder.locked(), records.ending(folder):
+        generated = bool(manifest.read(folder).get("photo_set_generated"))
+        prepared = preparation.restore(folder, experiment, generated=generated)
+        _work(experiment, folder, prepared, progress)
+    return folder
+
+
+def _work(
+    experiment: Experiment, folder: RunFolder, prepared: Prepared, progress: Progress
+) -> None:
+    records.describe(experiment, folder, prepared)
+    files = cloaks.cloak_all(experiment, folder, prepared, progress)
+    with services.opened(experiment, folder) as provider:
+        _call(experiment, folder, prepared, Uploads(prepared.photo_set, files), provider, progress)
+        if experiment.purge_after:
+            purge.purge_galleries(experiment, folder, provider, progress)
+    progress.say("writing the report")
+    manifest.Manifest(folder).update(exit_state="done", exit_message="", ended_utc=utc(time.time()))
+    import reports
+
+    reports.build(folder.path)
+
+
+def _call(
+    experiment: Experiment,
+    folder: RunFolder,
+    prepared: Prepared,
+    uploads: Uploads,
+    provider: Provider,
+    progress: Progress,
+) -> None:
+    """Make every planned call that is not answered yet, then write down what it shows."""
+    capabilities = provider.capabilities
+    tier = find_tier(capabilities, services.tier_of(experiment))
+    clock = WallClock()
+    pacing = Pacing(state_folder() / "pacing.db", provider.account, tier.rates, clock)
+    budget = Budget(
+        experiment.max_calls,
+        experiment.max_cost,
+        tier.usd_per_call,
+        capabilities.unpriced_operations,
+    )
+    ledger = Ledger(folder.ledger)
+    try:
+        ledger.add(
+            expand(experiment.provider, capabilities, folder.id, experiment.arms(), prepared.split)
+        )
+        ledger.doubt_unanswered()
+        executor = Executor(provider, ledger, pacing, budget, clock)
+        steps = Steps(
+            executor,
+            uploads.within(capabilities),
+            run_id=folder.id,
+            threshold=experiment.threshold,
+            candidates=min(experiment.candidates, capabilities.candidates_max),
+        )
+        try:
+            _carry_out(steps, ledger, pacing.spacing_s, progress)
+        finally:
+            records.note_service(folder, provider)
+            records.write_down(experiment, folder, prepared, ledger, provider)
+    finally:
+        ledger.close()
+
+
+def _carry_out(steps: Steps, ledger: Ledger, floor_s: float, progress: Progress) -> None:
+    open_rows = [
+        row for row in ledger.calls() if row.state in (CallState.PLANNED, CallState.UNKNOWN)
+    ]
+    total = len(ledger.calls())
+    done = total - len(open_rows)
+    with progress.stage("calls made", total, floor_s=floor_s) as advance:
+        advance(done)
+        for number, row in enumerate(open_rows, start=done + 1):
+            steps.carry_out(row)
+            advance(number)
+
+
+def _check_levels(experiment: Experiment) -> None:
+    from cloaker import levels
+
+    for arm in experiment.arms():
+        if not arm.is_control:
+            levels.resolve(arm.system, arm.level)

@@ -1,0 +1,59 @@
+"""What all tests share: quiet threads, folders of their own, the command line as a process."""
+
+import os
+
+# Before torch is imported: threads that spin for work slow parallel tests down many times.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Audit = Callable[..., "subprocess.CompletedProcess[str]"]
+
+_SECRETS = ("AZURE_FACE_ENDPOINT", "AZURE_FACE_KEY", "AUDIT_RUNS")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep cache and state out of the user's folders, and the user's keys out of the tests."""
+    home = tmp_path_factory.mktemp("home")
+    before = dict(os.environ)
+    os.environ["AUDIT_CACHE"] = str(home / "cache")
+    os.environ["AUDIT_STATE"] = str(home / "state")
+    for name in _SECRETS:
+        os.environ.pop(name, None)
+    yield home
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Audit:
+    """Return a function that runs the command line in an empty folder, as a user would."""
+
+    def call(*arguments: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "audit", *map(str, arguments)],
+            cwd=tmp_path,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def denormals() -> Iterator[None]:
+    """Undo what loading EdgeFace sets: hypothesis needs numbers below the smallest normal one."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
