@@ -299,7 +299,7 @@ def random_photo(file_format: str) -> bytes:
     return encoded(picture(), file_format, exif=exif)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     file_format=st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP", "HEIF"]),
     changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=12),
