@@ -1,7 +1,8 @@
 """Turn a folder with one folder per person into a photo set; every file is used or rejected."""
 
+import itertools
 import unicodedata
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,8 +38,7 @@ def load(
     """Read every photo under `root`; nothing about one file ends it.
 
     `count_faces` (SHA-256, RGB pixels) tells how many faces a photo shows; None skips that check.
-    It is called from this thread, once per distinct photo of a person. `on_photo` is called with
-    (photos done, photos in all). Raises UserError when the folder isn't laid out as one folder
+    Both are called from this thread; `on_photo` with (photos done, photos in all). Raises UserError when the folder isn't laid out as one folder
     per person or holds no file.
     """
     files, rejections = _files(root)
@@ -90,8 +90,9 @@ def _across_people(usable: Sequence[_Usable], root: Path) -> dict[Path, Rejectio
     """Reject every copy of a photo that is in several people's folders."""
     photos = [found.photo for found in usable]
     thumbnails = {found.photo.path: found.thumbnail for found in usable}
+    near = near_duplicates_across_people(photos, lambda photo: thumbnails[photo.path])
     others: dict[Path, list[Photo]] = defaultdict(list)
-    for i, j in near_duplicates_across_people(photos, lambda photo: thumbnails[photo.path]):
+    for i, j in sorted({*near, *_same(photos)}):
         others[photos[i].path].append(photos[j])
         others[photos[j].path].append(photos[i])
     return {
@@ -99,6 +100,15 @@ def _across_people(usable: Sequence[_Usable], root: Path) -> dict[Path, Rejectio
         for photo in photos
         if photo.path in others
     }
+
+
+def _same(photos: Sequence[Photo]) -> Iterator[tuple[int, int]]:
+    """Yield the positions of equal files; a flat picture is nearly the same as no other."""
+    positions: dict[str, list[int]] = defaultdict(list)
+    for position, photo in enumerate(photos):
+        positions[photo.sha256].append(position)
+    for equal in positions.values():
+        yield from itertools.combinations(equal, 2)
 
 
 def _shared(photo: Photo, others: Sequence[Photo], root: Path) -> Rejection:
@@ -189,17 +199,22 @@ def _no_people(root: Path, loose: Sequence[Path]) -> UserError:
 
 
 def _check_names(root: Path, folders: Sequence[Path]) -> None:
-    """Refuse names that some file systems would take for one person, others for two."""
-    names = Counter(unicodedata.normalize("NFC", folder.name).casefold() for folder in folders)
-    twice = [
-        folder.name
-        for folder in folders
-        if names[unicodedata.normalize("NFC", folder.name).casefold()] > 1
-    ]
-    if twice:
-        raise UserError(
-            f"{root} has folders whose names differ only in case or accents' spelling: "
-            + ", ".join(map(repr, twice)),
-            expected="one folder per person, each with a name of its own",
-            remedy="rename or merge them",
-        )
+    """Refuse names that are no text, or that some file systems would take for one person."""
+    for folder in folders:
+        if any("\ud800" <= letter <= "\udfff" for letter in folder.name):
+            raise UserError(
+                f"{root} has a folder whose name is not UTF-8: {folder.name!a}",
+                expected="a name that is text",
+                remedy="rename it",
+            )
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for folder in folders:
+        spellings[unicodedata.normalize("NFC", folder.name).casefold()].append(folder.name)
+    for names in spellings.values():
+        if len(names) > 1:
+            raise UserError(
+                f"{root} has folders whose names differ only in case or accents' spelling: "
+                + ", ".join(map(repr, names)),
+                expected="one folder per person, each with a name of its own",
+                remedy="rename or merge them",
+            )

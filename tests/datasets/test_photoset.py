@@ -102,6 +102,18 @@ def test_same_photo_of_two_people_is_rejected_in_both(root: Path) -> None:
     assert photo_set.rejections[1].detail == "the same photo as alice/1.png"
 
 
+def test_same_flat_picture_of_two_people_is_rejected_in_both(root: Path) -> None:
+    for person in ("alice", "bob"):
+        Image.new("RGB", (90, 90), "grey").save(root / person / "flat.png")
+    assert set(reasons(load(root))) == {"alice/flat.png", "bob/flat.png"}
+
+
+def test_a_folder_name_that_is_no_text_is_refused(root: Path) -> None:
+    (root / os.fsdecode(b"zo\xeb")).mkdir()
+    with pytest.raises(UserError, match="not UTF-8"):
+        load(root)
+
+
 def test_nearly_the_same_photo_of_two_people_is_rejected_in_both(root: Path) -> None:
     with Image.open(root / "alice" / "2.png") as image:
         image.crop((2, 2, 95, 79)).save(root / "bob" / "x.jpg", quality=80)
