@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image, ImageChops
 
 from audit.errors import UserError
-from reports.tables import CLOAK_KEYS, cloak_title, with_cloak_keys
+from reports.tables import CLOAK_KEYS, cloak_titles, with_cloak_keys
 
 AMPLIFICATION = 10
 _SIDE_MAX_PX = 320
@@ -52,14 +52,13 @@ def examples(run: Path, cloaks: pd.DataFrame) -> tuple[Examples, ...]:
     kept = with_cloak_keys(cloaks[cloaks["source_sha256"].isin(originals)])
     order = ["budget", *CLOAK_KEYS, "source_sha256"]
     kept = kept.sort_values(order, ascending=[False, *[True] * (len(order) - 1)])
-    shown = []
-    for number, (keys, rows) in enumerate(kept.groupby(list(CLOAK_KEYS), sort=False)):
-        photos = _PHOTOS_OTHERS if number else _PHOTOS_STRONGEST
-        chosen = rows.head(photos).to_dict("records")
-        system, level, _, targets = (str(key) for key in keys)
-        title = cloak_title(system, level, targets)
-        shown.append(Examples(title, tuple(_pair(run, row) for row in chosen)))
-    return tuple(shown)
+    groups = list(kept.groupby(list(CLOAK_KEYS), sort=False))
+    titles = cloak_titles([[str(key) for key in keys] for keys, _ in groups])
+    numbers = [_PHOTOS_STRONGEST, *[_PHOTOS_OTHERS] * len(groups)]
+    return tuple(
+        Examples(title, tuple(_pair(run, row) for row in rows.head(photos).to_dict("records")))
+        for title, (_, rows), photos in zip(titles, groups, numbers, strict=False)
+    )
 
 
 def _pair(run: Path, row: Mapping[Hashable, Any]) -> Pair:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from reports.tables import cloak_title
+from reports.tables import CLOAK_KEYS, cloak_titles
 
 NOT_APPLICABLE = "\N{EN DASH}"
 ROWS_MAX = 200
@@ -157,8 +157,7 @@ def _level_table(title: str, rows: pd.DataFrame) -> Table:
 
 def titled_cloaks(cloaking: pd.DataFrame) -> pd.DataFrame:
     """Add to the cloaking table what each cloak is called."""
-    keys = zip(cloaking["system"], cloaking["level"], cloaking["targets"], strict=True)
-    return cloaking.assign(cloak=[cloak_title(*key) for key in keys])
+    return cloaking.assign(cloak=cloak_titles(cloaking[list(CLOAK_KEYS)].to_numpy().tolist()))
 
 
 def manifest_tables(manifest: Mapping[str, Any]) -> tuple[Table, ...]:

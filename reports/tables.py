@@ -143,10 +143,16 @@ def with_cloak_keys(cloaks: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(targets=targets.where(rows["target"] != "", ""))
 
 
-def cloak_title(system: str, level: str, targets: str) -> str:
-    """Name a cloak in plain words."""
+def cloak_titles(keys: Sequence[Sequence[str]]) -> list[str]:
+    """Name cloaks, given as rows of CLOAK_KEYS, in plain words; those alike by their folder too."""
     words = {Targets.SAME.value: ", same target", Targets.SEPARATE.value: ", separate targets"}
-    return f"Level {level}, {system}{words.get(targets, '')}"
+    titles = [
+        f"Level {level}, {system}{words.get(targets, '')}" for system, level, _, targets in keys
+    ]
+    return [
+        title if titles.count(title) == 1 else f"{title} ({folder})"
+        for title, (_, _, folder, _) in zip(titles, keys, strict=True)
+    ]
 
 
 def cloaking(cloaks: pd.DataFrame) -> pd.DataFrame:
@@ -188,7 +194,7 @@ def unanswered(observations: pd.DataFrame, photos: pd.DataFrame) -> pd.DataFrame
     files = photos.drop_duplicates("sha256").set_index("sha256")["path"]
     rows = rows.assign(path=rows["probe_sha256"].map(files))
     columns = ["arm", "outcome", "path", "probe_sha256", "attempts"]
-    return rows[columns].sort_values(columns[:4], kind="stable").reset_index(drop=True)
+    return _by_arm(rows[columns].sort_values(columns[1:4], kind="stable"), observations)
 
 
 def mistaken_for(observations: pd.DataFrame) -> pd.DataFrame:
@@ -199,6 +205,13 @@ def mistaken_for(observations: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=[*keys, "probes", "mean_top_score"])
     counts = rows.groupby(keys, dropna=False, sort=False)
     table = counts.agg(probes=("outcome", "size"), mean_top_score=("top_score", "mean"))
-    order = ["arm", "true_person", "probes", "top_person"]
-    ascending = [True, True, False, True]
-    return table.reset_index().sort_values(order, ascending=ascending).reset_index(drop=True)
+    order = ["true_person", "probes", "top_person"]
+    table = table.reset_index().sort_values(order, ascending=[True, False, True])
+    return _by_arm(table, observations)
+
+
+def _by_arm(table: pd.DataFrame, observations: pd.DataFrame) -> pd.DataFrame:
+    """Bring rows into the arms' order, else as they are."""
+    order = {arm: place for place, arm in enumerate(observations["arm"].unique())}
+    places = table["arm"].map(order).astype(int).to_numpy()
+    return table.iloc[places.argsort(kind="stable")].reset_index(drop=True)

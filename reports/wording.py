@@ -128,7 +128,7 @@ def _confidence(arm: ManifestArm, row: _Row, control: _Row) -> str:
 
 
 def _rate(arm: ManifestArm, row: _Row) -> str:
-    beside = ((row["no_face"], "no face found"), (row["refused"], "refused"))
+    beside = ((row["no_face"], "without a face"), (row["refused"], "refused"))
     aside = [f"{count} {what}" for count, what in beside if count]
     aside += [plural(row["errors"], "error")] if row["errors"] else []
     tail = f" Not counted in it: {', '.join(aside)}." if aside else ""
@@ -146,10 +146,12 @@ def _unfinished(manifest: Manifest, observations: pd.DataFrame) -> str:
     state = _UNFINISHED.get(manifest.exit_state, f"ended as {manifest.exit_state}")
     planned = (manifest.counts.probe or 0) * len(manifest.arms)
     held = f"{len(observations)} of {planned}" if planned else f"{len(observations)}"
-    why = f" Reason: {manifest.exit_message}" if manifest.exit_message else ""
+    why = f" Reason: {manifest.exit_message.rstrip('.')}." if manifest.exit_message else ""
+    resumable = manifest.exit_state in ("stopped", "interrupted")
+    remedy = f" `audit resume {manifest.run_id}` continues it." if resumable else ""
     return (
         f"Unfinished: this run {state}; the report holds {held} probe answers, and all figures "
-        f"are of these alone.{why}"
+        f"are of these alone.{why}{remedy}"
     )
 
 

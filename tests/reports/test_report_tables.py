@@ -90,9 +90,20 @@ def test_people_are_counted_apart(make_run: Callable[..., Path]) -> None:
 def test_wrong_names_are_counted_most_often_first(make_run: Callable[..., Path]) -> None:
     names = ["Bo", "NA", "NA", "Cy"]
     probes = [{"outcome": "other_person", "top_person": name} for name in names]
-    table = tables.mistaken_for(reports.load(make_run({"control": probes})).observations)
-    assert table["top_person"].tolist() == ["NA", "Bo", "Cy"]
-    assert table["probes"].tolist() == [2, 1, 1]
+    run = make_run({"control": probes, "a-high": probes[:1]})
+    table = tables.mistaken_for(reports.load(run).observations)
+    assert table["arm"].tolist() == ["control"] * 3 + ["a-high"]
+    assert table["top_person"].tolist() == ["NA", "Bo", "Cy", "Bo"]
+    assert table["probes"].tolist() == [2, 1, 1, 1]
+
+
+def test_cloaks_alike_are_told_apart_by_their_folder() -> None:
+    keys = [["lowkey", "high", "a", "same"], ["lowkey", "high", "b", "same"], ["x", "y", ".", ""]]
+    assert tables.cloak_titles(keys) == [
+        "Level high, lowkey, same target (a)",
+        "Level high, lowkey, same target (b)",
+        "Level y, x",
+    ]
 
 
 def test_the_cloaking_table_holds_dssim_against_its_budget(study_run: Path) -> None:

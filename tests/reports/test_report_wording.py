@@ -42,7 +42,10 @@ def test_the_studys_finding_in_its_own_numbers(make_run: Callable[..., Path]) ->
     ("probes", "words"),
     [
         ([], "no probe was asked: nothing can be said."),
-        ([{"outcome": "no_face"}] * 2, "in none of 2 probes: nothing can be said. Instead: 2 no"),
+        (
+            [{"outcome": "no_face"}] * 2,
+            "in none of 2 probes: nothing can be said. Instead: 2 without a face.",
+        ),
         ([{"outcome": "no_match", "score": 0.1}], "recognised the person in none of 1 probe;"),
         ([{"censored": True}] * 3, "it hid its confidence in every probe, so none can be comp"),
         ([{}], "it gave no confidence, so none can be compared"),
@@ -105,7 +108,8 @@ def test_an_unfinished_run_says_so_first(make_run: Callable[..., Path]) -> None:
     _, notices = said(make_run({"control": MATCHES, HIGH: [{"score": 0.8}]}, manifest=state))
     assert notices[0] == (
         "Unfinished: this run stopped before its end; the report holds 32 of 62 probe answers, "
-        "and all figures are of these alone. Reason: quota <used up>"
+        "and all figures are of these alone. Reason: quota <used up>. "
+        "`audit resume 2024-05-01-azure` continues it."
     )
 
 
