@@ -49,7 +49,8 @@ def examples(run: Path, cloaks: pd.DataFrame) -> tuple[Examples, ...]:
     that can't be read.
     """
     originals = {path.stem for path in (run / "examples").glob("*.png")}
-    kept = with_cloak_keys(cloaks[cloaks["source_sha256"].isin(originals)])
+    kept = with_cloak_keys(cloaks)
+    kept = kept[kept["source_sha256"].isin(originals)]
     order = ["budget", *CLOAK_KEYS, "source_sha256"]
     kept = kept.sort_values(order, ascending=[False, *[True] * (len(order) - 1)])
     groups = list(kept.groupby(list(CLOAK_KEYS), sort=False))

@@ -79,6 +79,12 @@ def test_example_pairs_are_embedded_and_nameless(study_run: Path) -> None:
     assert not any("Ada" in alt for alt in page.alts)
 
 
+def test_one_example_still_tells_whose_targets_were_separate(make_run: Callable[..., Path]) -> None:
+    run = make_run({"control": [], "fawkes-0.3-mid-separate": []}, examples=1)
+    text = reports.build(run).read_text(encoding="utf-8")
+    assert "<h3>Level mid, fawkes-0.3, separate targets</h3>" in text
+
+
 def test_building_twice_gives_equal_bytes(make_run: Callable[..., Path]) -> None:
     answers = [{"score": 0.9 - number / 50} for number in range(9)]
     run = make_run({"control": answers, "fawkes-0.3-high": answers}, examples=3)
