@@ -21,7 +21,7 @@ HASH_SIDE = 16
 HASH_DISTANCE_MAX = 70  # of 256 bits; a crop of 3 % on every side changes up to 69
 THUMBNAIL_SIDE = 64
 COARSE_CORRELATION_MIN = 0.9
-WINDOW_CORRELATION_MIN = 0.95
+WINDOW_CORRELATION_MIN = 0.95  # copies are nearly all above 0.955, other shots below 0.93
 ROWS_AT_ONCE = 256
 PAIRS_AT_ONCE = 128
 
