@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from bundled_crops import Crops, generated_crops
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from cloaker.networks.base import ARCFACE_112, Crop, EmbeddingNetwork
@@ -123,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(ARCHITECTURES), metavar="NAME")
     parser.add_argument("--cache", type=Path, default=Path("training-crops.npz"))
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -134,8 +134,9 @@ def main() -> None:
         network = ARCHITECTURES[name]()
         train(network, crops, options.epochs, options.seed)
         target = WEIGHTS / f"{name}.safetensors"
-        save_file(network.state_dict(), target)
-        print(name, hashlib.sha256(target.read_bytes()).hexdigest())
+        content = save(network.state_dict())
+        target.write_bytes(content)
+        print(name, hashlib.sha256(content).hexdigest())
 
 
 if __name__ == "__main__":
