@@ -30,12 +30,6 @@ def state_folder() -> Path:
     return Path(os.environ.get("AUDIT_STATE") or Path.home() / ".local" / "state" / "cloak-audit")
 
 
-def private_folder(path: Path) -> Path:
-    """Create a folder that only its owner can read."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return path
-
-
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Turn a full or read-only disk into one message; the run can be resumed after."""
@@ -48,6 +42,13 @@ def disk_errors(path: Path) -> Iterator[None]:
             f"{path} can't be written: {os.strerror(error.errno)}.",
             remedy="make room or give write permission, then `audit resume` the run",
         ) from None
+
+
+def private_folder(path: Path) -> Path:
+    """Create a folder, if it isn't there, that only its owner can read."""
+    with disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -149,24 +150,20 @@ class RunFolder:
             return True
 
 
-def create_run(runs: Path, run_id: str) -> RunFolder:
-    """Create a new run's folder, readable by its owner alone."""
+def new_run(runs: Path, run_id: str) -> RunFolder:
+    """Return the folder that a new run will have; raises UserError if it can't have it."""
     if not _RUN_ID.fullmatch(run_id):
         raise UserError(
             f"--out {run_id!r} can't be a run id.",
             expected="letters, digits, '.', '_' and '-', 80 at most, a letter or digit first",
         )
-    path = runs / run_id
-    with disk_errors(path):
-        private_folder(runs)
-        try:
-            path.mkdir(mode=0o700)
-        except FileExistsError:
-            raise UserError(
-                f"the run {run_id} exists already in {runs}.",
-                remedy=f"`audit resume {run_id}` continues it; another --out starts a new one",
-            ) from None
-    return RunFolder(path)
+    folder = RunFolder(runs / run_id)
+    if folder.path.exists():
+        raise UserError(
+            f"the run {run_id} exists already in {runs}.",
+            remedy=f"`audit resume {run_id}` continues it; another --out starts a new one",
+        )
+    return folder
 
 
 def find_run(runs: Path, run: str) -> RunFolder:

@@ -1,5 +1,6 @@
 """The options of `run` and `plan`: one list for both, the same names as the experiment's keys."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -93,12 +94,9 @@ def with_experiment_options(command: Callable[..., None]) -> Callable[..., None]
 
     mine = [parameter for parameter in own.parameters.values() if parameter.name != "given"]
     everything = [*mine, *options.parameters.values()]
-    vars(wrapper).update(
-        __signature__=own.replace(parameters=everything, return_annotation=None),
-        __name__=command.__name__,
-        __doc__=command.__doc__,
-        __annotations__={parameter.name: parameter.annotation for parameter in everything},
-    )
+    functools.update_wrapper(wrapper, command)
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in everything}
+    vars(wrapper)["__signature__"] = own.replace(parameters=everything, return_annotation=None)
     return wrapper
 
 

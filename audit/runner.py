@@ -13,7 +13,7 @@ from audit import cloaks, manifest, preparation, purge, records, services
 from audit.clock import WallClock, utc
 from audit.execution import Budget, Executor
 from audit.experiment import Experiment, read_toml, resolve, to_toml
-from audit.folders import RunFolder, create_run, state_folder, write_whole
+from audit.folders import RunFolder, new_run, private_folder, state_folder, write_whole
 from audit.ledger import CallState, Ledger
 from audit.pacing import Pacing
 from audit.plan import Forecast, expand, find_tier, forecast
@@ -29,7 +29,7 @@ def plan(experiment: Experiment, progress: Progress) -> tuple[Experiment, Prepar
     experiment = preparation.with_bundled_people(experiment, progress)
     capabilities = services.capabilities_of(experiment)
     tier = find_tier(capabilities, services.tier_of(experiment))
-    _check_levels(experiment)
+    _check_cloaks(experiment)
     prepared = preparation.prepare(experiment, progress)
     calls = list(
         expand(experiment.provider, capabilities, "plan", experiment.arms(), prepared.split)
@@ -45,8 +45,9 @@ def start(
     progress: Progress,
 ) -> RunFolder:
     """Begin a run, once its input is known to be sound, and work on it to the end."""
+    folder = new_run(runs, run_id)
     experiment, prepared, _ = plan(experiment, progress)
-    folder = create_run(runs, run_id)
+    private_folder(folder.path)
     with folder.locked(), records.ending(folder):
         preparation.save(folder, prepared)
         manifest.Manifest(folder).update(
@@ -139,9 +140,16 @@ def _carry_out(steps: Steps, ledger: Ledger, floor_s: float, progress: Progress)
             advance(number)
 
 
-def _check_levels(experiment: Experiment) -> None:
+def _check_cloaks(experiment: Experiment) -> None:
+    """Raise UserError for an unknown system or level, or weights that aren't installed.
+
+    Reading a large photo set takes minutes: what can be known before is said before.
+    """
     from cloaker import levels
+    from cloaker.networks import registry
 
     for arm in experiment.arms():
         if not arm.is_control:
             levels.resolve(arm.system, arm.level)
+    for name in preparation.networks_of(experiment):
+        registry.load(name)
