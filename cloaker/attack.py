@@ -14,6 +14,8 @@ from torch import Tensor
 from cloaker.networks.base import EmbeddingNetwork
 from cloaker.perceptual import Dssim
 
+_HALVINGS = 8
+
 
 class System(Protocol):
     """One cloaking algorithm at work on a batch of N aligned faces."""
@@ -54,16 +56,32 @@ def optimise(
     """Run a system on clean faces, N x 3 x height x width in 0..255, and return the best iterates.
 
     Each iterate is measured in the forward pass that also gives its gradient, the last one in a
-    pass of its own. A face without any iterate within the budget stays clean.
+    pass of its own. The last one is first shrunk into the budget, so that every face has one: with
+    few large steps all others can be over it.
     """
     dssim_from_clean = Dssim(clean)
-    count, device = len(clean), clean.device
-    best = Best(clean, torch.full((count,), torch.inf, device=device), clean.new_zeros(count))
-    for step in range(steps + 1):
-        with torch.set_grad_enabled(step < steps):
-            faces = system.faces()
-            distance, dssim = system.distance(network(faces)), dssim_from_clean(faces)
-            best.keep(faces, distance, dssim, budget=budget)
-            if step < steps:
-                system.step(distance, dssim)
+    nowhere = torch.full((len(clean),), torch.inf, device=clean.device)
+    best = Best(clean, nowhere, torch.zeros_like(nowhere))
+    for _ in range(steps):
+        faces = system.faces()
+        distance, dssim = system.distance(network(faces)), dssim_from_clean(faces)
+        best.keep(faces, distance, dssim, budget=budget)
+        system.step(distance, dssim)
+    with torch.no_grad():
+        faces = _shrunk(system.faces(), clean, dssim_from_clean, budget)
+        best.keep(faces, system.distance(network(faces)), dssim_from_clean(faces), budget=budget)
     return best
+
+
+def _shrunk(faces: Tensor, clean: Tensor, dssim_from_clean: Dssim, budget: float) -> Tensor:
+    # By bisection a face, between the clean one (which always fits) and the given one.
+    def at(factor: Tensor) -> Tensor:
+        return clean + factor[:, None, None, None] * (faces - clean)
+
+    low, high = clean.new_zeros(len(clean)), clean.new_ones(len(clean))
+    low = torch.where(dssim_from_clean(faces) <= budget, high, low)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        fits = dssim_from_clean(at(middle)) <= budget
+        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+    return at(low)
