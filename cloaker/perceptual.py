@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 WINDOW_PX = 11
 _SIGMA_PX = 1.5
@@ -51,15 +52,36 @@ def dssim(a: Tensor, b: Tensor) -> Tensor:
     return Dssim(b)(a)
 
 
+class _Blur(torch.autograd.Function):
+    # Shifted sums: on a CPU several times as fast as grouped convolution, and free of the TF32
+    # rounding that convolutions get on some GPUs. The backward pass adds in place what automatic
+    # differentiation would do through eleven full copies.
+    @staticmethod
+    def forward(_ctx: FunctionCtx, pictures: Tensor) -> Tensor:
+        return _gathered(_gathered(pictures, 2), 3)
+
+    @staticmethod
+    def backward(_ctx: FunctionCtx, gradient: Tensor) -> Tensor:
+        return _scattered(_scattered(gradient, 3), 2)
+
+
 def _blur(pictures: Tensor) -> Tensor:
-    # Shifted sums: on a CPU three times as fast as grouped convolution, and free of the TF32
-    # rounding that convolutions get on some GPUs.
-    return _blur_along(_blur_along(pictures, 2), 3)
+    blurred: Tensor = _Blur.apply(pictures)
+    return blurred
 
 
-def _blur_along(pictures: Tensor, dim: int) -> Tensor:
+def _gathered(pictures: Tensor, dim: int) -> Tensor:
     length = pictures.shape[dim] - WINDOW_PX + 1
     total = pictures.narrow(dim, 0, length) * _TAPS[0]
     for start, weight in enumerate(_TAPS[1:], start=1):
-        total = torch.add(total, pictures.narrow(dim, start, length), alpha=weight)
+        total.add_(pictures.narrow(dim, start, length), alpha=weight)
+    return total
+
+
+def _scattered(gradient: Tensor, dim: int) -> Tensor:
+    shape = list(gradient.shape)
+    length, shape[dim] = shape[dim], shape[dim] + WINDOW_PX - 1
+    total = gradient.new_zeros(shape)
+    for start, weight in enumerate(_TAPS):
+        total.narrow(dim, start, length).add_(gradient, alpha=weight)
     return total
