@@ -208,7 +208,7 @@ def cloak(
     level: Annotated[str, typer.Option(help="min, low, mid or high.")],
     out: Annotated[Path, typer.Option(help="The folder for the cloaked photos.")],
     system: Annotated[str, typer.Option(help="Cloaking system.")] = "fawkes-0.3",
-    network: Annotated[str, typer.Option(help="The network that cloaks.")] = "bundled-conv",
+    network: Annotated[str, typer.Option(help="The network that cloaks.")] = "bundled-mixer",
     targets: Annotated[str, typer.Option(help="same or separate.")] = "same",
     seed: Annotated[int, typer.Option(help="Seed of the cloaks.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
@@ -258,7 +258,7 @@ def emulate(
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
     rate: Annotated[str | None, typer.Option(help="CALLS/SECONDS, e.g. 20/60.")] = None,
     latency_ms: Annotated[float, typer.Option(help="Added to every answer.")] = 0.0,
-    network: Annotated[str, typer.Option(help="The network behind it.")] = "bundled-mixer",
+    network: Annotated[str, typer.Option(help="The network behind it.")] = "bundled-conv",
     state: Annotated[Path | None, typer.Option(help="A folder that survives a restart.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
     quiet: QUIET = False,
@@ -330,9 +330,7 @@ def photos_check(
     from audit import preparation
     from audit.progress import Progress
 
-    photo_set = preparation.load_photos(
-        folder, preparation.resolve_device(device), Progress(quiet=quiet)
-    )
+    photo_set = preparation.load_photos(folder, device, Progress(quiet=quiet))
     _table(preparation.summary(photo_set), as_json=as_json)
 
 

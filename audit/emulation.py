@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from audit import services
 from audit.errors import UserError
 from audit.folders import private_folder
+from audit.preparation import bundled_names
 from providers.base import Rate
 
 if TYPE_CHECKING:
@@ -17,11 +18,10 @@ def serve(
     provider: str, *, host: str, port: int, network: str, device: str, options: "Options"
 ) -> None:
     """Serve until interrupted; the first line on stdout is `listening on URL`."""
-    from cloaker.networks import bundled
     from providers.emulators import server
     from providers.emulators.calibration import calibration
 
-    if network in bundled.NAMES:
+    if network in bundled_names():
         print(  # noqa: T201 - for the person at the terminal
             f"{network} knows only the bundled generated faces: on photos of real people its "
             "scores mean nothing. --network NAME takes a real one (`audit weights list`).",

@@ -42,8 +42,8 @@ class Experiment(BaseModel):
     targets: Targets = Targets.SAME
     cloaked_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     game: Game = Game.POISON
-    network: str = "bundled-conv"
-    emulator_network: str = "bundled-mixer"
+    network: str = "bundled-mixer"
+    emulator_network: str = "bundled-conv"
     device: str = "auto"
 
     max_calls: Annotated[int, Field(ge=1)] | None = None

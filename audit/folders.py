@@ -68,7 +68,7 @@ def write_whole(path: Path, text: str) -> None:
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line."""
-    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -158,7 +158,7 @@ def new_run(runs: Path, run_id: str) -> RunFolder:
             expected="letters, digits, '.', '_' and '-', 80 at most, a letter or digit first",
         )
     folder = RunFolder(runs / run_id)
-    if folder.path.exists():
+    if folder.experiment.exists():
         raise UserError(
             f"the run {run_id} exists already in {runs}.",
             remedy=f"`audit resume {run_id}` continues it; another --out starts a new one",

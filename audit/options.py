@@ -67,10 +67,10 @@ def _experiment_options(  # noqa: PLR0913 - each is an option that the contract 
     ] = None,
     endpoint: Annotated[str | None, typer.Option(help="The service's address.")] = None,
     network: Annotated[
-        str | None, typer.Option(help="The embedding network that cloaks. [bundled-conv]")
+        str | None, typer.Option(help="The embedding network that cloaks. [bundled-mixer]")
     ] = None,
     emulator_network: Annotated[
-        str | None, typer.Option(help="The network behind the emulator. [bundled-mixer]")
+        str | None, typer.Option(help="The network behind the emulator. [bundled-conv]")
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Confidence below which the service hides. [0]")

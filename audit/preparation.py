@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from cloaker.faces import FaceFinder
+
+_FACE_MIN_PX = 36  # Azure Face finds none smaller
+_FACE_MIN_PROBABILITY = 0.9
 _BUNDLED_PEOPLE = 30
 _BUNDLED_PHOTOS = 4
-_BUNDLED_PROTECTED_PHOTOS = 20
+_BUNDLED_PROTECTED_PHOTOS = 32
+_BUNDLED_TRAIN = 12
 _BUNDLED_DECOYS = 24
 
 
@@ -39,13 +44,10 @@ def with_bundled_people(experiment: Experiment, progress: Progress) -> Experimen
         return experiment.model_copy(update={"photos": photos})
     folder = bundled_people(progress)
     protected = min(path.name for path in folder.iterdir() if path.is_dir())
-    return experiment.model_copy(
-        update={
-            "photos": folder,
-            "person": experiment.person or (protected,),
-            "decoys": experiment.decoys or _BUNDLED_DECOYS,
-        }
-    )
+    fitting = {"photos": folder, "person": (protected,), "train": _BUNDLED_TRAIN}
+    fitting |= {"decoys": _BUNDLED_DECOYS}
+    unset = fitting.keys() - (experiment.model_fields_set - {"photos"})
+    return experiment.model_copy(update={key: fitting[key] for key in unset})
 
 
 def bundled_people(progress: Progress) -> Path:
@@ -79,7 +81,7 @@ def prepare(experiment: Experiment, progress: Progress) -> Prepared:
 
     if experiment.photos is None:
         raise AssertionError("with_bundled_people comes first")
-    photo_set = load_photos(experiment.photos, resolve_device(experiment.device), progress)
+    photo_set = load_photos(experiment.photos, experiment.device, progress)
     refuse_bundled_networks(photo_set, networks_of(experiment))
     if not experiment.person:
         raise UserError(
@@ -162,10 +164,8 @@ def networks_of(experiment: Experiment) -> tuple[str, ...]:
 
 def refuse_bundled_networks(photo_set: PhotoSet, names: Sequence[str]) -> None:
     """Raise UserError if a network that knows only generated faces is to judge real ones."""
-    from cloaker.networks import bundled
-
-    wrong = sorted({name for name in names if name in bundled.NAMES})
-    if wrong and not photo_set.generated:
+    wrong = sorted(set(names) & bundled_names()) if names and not photo_set.generated else []
+    if wrong:
         raise UserError(
             f"{' and '.join(wrong)} knows only the bundled generated faces, and {photo_set.root} "
             "holds real photos: any result would be worthless.",
@@ -174,6 +174,13 @@ def refuse_bundled_networks(photo_set: PhotoSet, names: Sequence[str]) -> None:
             remedy="`audit weights list` shows them; `audit weights fetch NAME` or "
             "`audit weights add NAME FILE` installs one",
         )
+
+
+def bundled_names() -> set[str]:
+    """Return the names of the networks that know generated people only."""
+    from cloaker.networks import bundled
+
+    return set(bundled.NAMES)
 
 
 def resolve_device(name: str) -> str:
@@ -193,12 +200,14 @@ def resolve_device(name: str) -> str:
 
 
 class FaceCounts:
-    """Counts the faces in photos and remembers the counts by content, for all later runs."""
+    """Counts the faces in photos and remembers the counts by content, for all later runs.
+
+    The detector is loaded for the first photo that was never counted.
+    """
 
     def __init__(self, device: str) -> None:
-        from cloaker.faces import FaceFinder
-
-        self._finder = FaceFinder(device)
+        self._device = device
+        self._finder: FaceFinder | None = None
         file = private_folder(cache_folder()) / "faces.db"
         self._database = sqlite3.connect(file, isolation_level=None, timeout=60)
         self._database.execute(
@@ -213,14 +222,25 @@ class FaceCounts:
 
     def __call__(self, sha256: str, pixels: "NDArray[np.uint8]") -> int:
         """Return the number of faces in an upright photo of height x width x 3 RGB."""
-        key = f"{sha256}:{self._finder.min_side_px}:{self._finder.min_probability}"
+        key = f"{sha256}:{_FACE_MIN_PX}:{_FACE_MIN_PROBABILITY}"
         with closing(self._database.cursor()) as cursor:
             row = cursor.execute("SELECT faces FROM faces WHERE photo = ?", (key,)).fetchone()
             if row:
                 return int(row[0])
-            count = len(self._finder.find(pixels))
+            count = len(self._loaded().find(pixels))
             cursor.execute("INSERT OR REPLACE INTO faces VALUES (?, ?)", (key, count))
             return count
+
+    def _loaded(self) -> "FaceFinder":
+        from cloaker.faces import FaceFinder
+
+        if self._finder is None:
+            self._finder = FaceFinder(
+                resolve_device(self._device),
+                min_side_px=_FACE_MIN_PX,
+                min_probability=_FACE_MIN_PROBABILITY,
+            )
+        return self._finder
 
 
 def _photo(root: Path, row: dict[str, Any]) -> Photo:

@@ -3,7 +3,7 @@
 import logging
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from audit import manifest, preparation, results, services
@@ -72,16 +72,16 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
     split, photo_set = prepared.split, prepared.photo_set
     """Record what runs, on what, with which photos and networks."""
     notes = manifest.Manifest(folder)
-    device = preparation.resolve_device(experiment.device)
+    names = preparation.networks_of(experiment)
     notes.update(
         run_id=folder.id,
         started_utc=notes.get("started_utc") or utc(time.time()),
         exit_state="running",
         exit_message="",
         **manifest.environment(),
-        device=device,
-        weights=_weights(experiment),
-        cloak_networks=[experiment.network],
+        device=preparation.resolve_device(experiment.device) if names else "",
+        weights=weights(names),
+        cloak_networks=[experiment.network] if experiment.network in names else [],
         photo_set_sha256=photo_set.sha256,
         photo_set_generated=photo_set.generated,
         split_seed=split.seed,
@@ -106,10 +106,12 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
     )
 
 
-def _weights(experiment: Experiment) -> dict[str, str]:
+def weights(names: Sequence[str]) -> dict[str, str]:
+    """Return the networks' weights' SHA-256; raises UserError if one can't be loaded."""
+    if not names:
+        return {}
     from cloaker.networks import registry
 
-    names = preparation.networks_of(experiment)
     return {name: registry.load(name, "cpu").weights_sha256 for name in names}
 
 

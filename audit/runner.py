@@ -146,10 +146,8 @@ def _check_cloaks(experiment: Experiment) -> None:
     Reading a large photo set takes minutes: what can be known before is said before.
     """
     from cloaker import levels
-    from cloaker.networks import registry
 
     for arm in experiment.arms():
         if not arm.is_control:
             levels.resolve(arm.system, arm.level)
-    for name in preparation.networks_of(experiment):
-        registry.load(name)
+    records.weights(preparation.networks_of(experiment))

@@ -51,6 +51,24 @@ def audit(tmp_path: Path) -> Audit:
     return call
 
 
+@pytest.fixture
+def audit_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Audit:
+    """Return the same command line called in this process: torch is imported once for all."""
+    from typer.testing import CliRunner
+
+    from audit.cli import app
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+        result = CliRunner().invoke(app, [*map(str, arguments)], env=environment)
+        return subprocess.CompletedProcess(
+            arguments, result.exit_code, result.stdout, result.stderr
+        )
+
+    return call
+
+
 @pytest.fixture(autouse=True)
 def denormals() -> Iterator[None]:
     """Undo what loading EdgeFace sets: hypothesis needs numbers below the smallest normal one."""

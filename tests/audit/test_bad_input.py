@@ -20,124 +20,124 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def refused(audit: Audit, *arguments: object, **environment: str) -> str:
-    done = audit(*arguments, **environment)
+def refused(audit_here: Audit, *arguments: object, **environment: str) -> str:
+    done = audit_here(*arguments, **environment)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("audit: ") or "\naudit: " in done.stderr
     return done.stderr
 
 
-def run(audit: Audit, photos: Path, *more: object) -> str:
-    return refused(audit, "run", "--provider", "azure", "--emulate", "--photos", photos, *more)
+def run(audit_here: Audit, photos: Path, *more: object) -> str:
+    return refused(audit_here, "run", "--provider", "azure", "--emulate", "--photos", photos, *more)
 
 
-def test_a_folder_that_is_not_there(audit: Audit, tmp_path: Path) -> None:
-    assert str(tmp_path / "nowhere") in run(audit, tmp_path / "nowhere", "--person", "ann")
+def test_a_folder_that_is_not_there(audit_here: Audit, tmp_path: Path) -> None:
+    assert str(tmp_path / "nowhere") in run(audit_here, tmp_path / "nowhere", "--person", "ann")
 
 
-def test_an_empty_folder(audit: Audit, tmp_path: Path) -> None:
+def test_an_empty_folder(audit_here: Audit, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
 
-    assert "photos" in run(audit, tmp_path / "photos", "--person", "ann")
+    assert "photos" in run(audit_here, tmp_path / "photos", "--person", "ann")
 
 
 def test_a_person_who_is_not_there_and_whose_name_is_nearly_right(
-    audit: Audit, people: Path
+    audit_here: Audit, people: Path
 ) -> None:
-    assert "person-000" in run(audit, people, "--person", "person-00")
+    assert "person-000" in run(audit_here, people, "--person", "person-00")
 
 
-def test_nobody_named(audit: Audit, people: Path) -> None:
-    message = run(audit, people)
+def test_nobody_named(audit_here: Audit, people: Path) -> None:
+    message = run(audit_here, people)
 
     assert "--person" in message
     assert "person-000, person-001, person-002" in message
 
 
-def test_fewer_than_two_training_photos(audit: Audit, people: Path) -> None:
-    assert "2" in run(audit, people, "--person", "person-000", "--train", "1")
+def test_fewer_than_two_training_photos(audit_here: Audit, people: Path) -> None:
+    assert "2" in run(audit_here, people, "--person", "person-000", "--train", "1")
 
 
-def test_an_unknown_level(audit: Audit, people: Path) -> None:
-    message = run(audit, people, "--person", "person-000", "--level", "extreme")
+def test_an_unknown_level(audit_here: Audit, people: Path) -> None:
+    message = run(audit_here, people, "--person", "person-000", "--level", "extreme")
 
     assert "extreme" in message
     assert "min, low, mid, high" in message
 
 
-def test_an_unknown_provider(audit: Audit, people: Path) -> None:
-    assert "clearview" in refused(audit, "run", "--provider", "clearview", "--photos", people)
+def test_an_unknown_provider(audit_here: Audit, people: Path) -> None:
+    assert "clearview" in refused(audit_here, "run", "--provider", "clearview", "--photos", people)
 
 
-def test_an_unknown_tier(audit: Audit, people: Path) -> None:
-    message = run(audit, people, "--person", "person-000", "--tier", "gold")
+def test_an_unknown_tier(audit_here: Audit, people: Path) -> None:
+    message = run(audit_here, people, "--person", "person-000", "--tier", "gold")
 
     assert "F0, S0" in message
 
 
-def test_real_photos_need_real_networks(audit: Audit, people: Path, tmp_path: Path) -> None:
+def test_real_photos_need_real_networks(audit_here: Audit, people: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     for file in sorted(people.rglob("*.png")):
         copy = folder / file.parent.name / file.name
         copy.parent.mkdir(parents=True, exist_ok=True)
         Image.open(file).convert("RGB").save(copy)  # the mark of generated people is gone
 
-    message = run(audit, folder, "--person", "person-000")
+    message = run(audit_here, folder, "--person", "person-000")
 
     assert "bundled-conv and bundled-mixer" in message
     assert "audit weights" in message
 
 
-def test_weights_that_are_not_installed(audit: Audit, people: Path) -> None:
-    message = run(audit, people, "--person", "person-000", "--network", "edgeface_xs")
+def test_weights_that_are_not_installed(audit_here: Audit, people: Path) -> None:
+    message = run(audit_here, people, "--person", "person-000", "--network", "edgeface_xs")
 
     assert "audit weights add edgeface_xs" in message
 
 
-def test_weights_that_do_not_exist(audit: Audit, people: Path) -> None:
-    message = run(audit, people, "--person", "person-000", "--network", "edgeface_xl")
+def test_weights_that_do_not_exist(audit_here: Audit, people: Path) -> None:
+    message = run(audit_here, people, "--person", "person-000", "--network", "edgeface_xl")
 
     assert "edgeface_xs" in message
 
 
-def test_weights_with_the_wrong_checksum(audit: Audit, tmp_path: Path) -> None:
+def test_weights_with_the_wrong_checksum(audit_here: Audit, tmp_path: Path) -> None:
     file = tmp_path / "weights.pt"
     file.write_bytes(b"not these")
 
-    message = refused(audit, "weights", "add", "edgeface_xs", file)
+    message = refused(audit_here, "weights", "add", "edgeface_xs", file)
 
     assert "SHA-256" in message
 
 
-def test_weights_that_cannot_be_read(audit: Audit, tmp_path: Path) -> None:
-    message = refused(audit, "weights", "add", "edgeface_xs", tmp_path / "nothing.pt")
+def test_weights_that_cannot_be_read(audit_here: Audit, tmp_path: Path) -> None:
+    message = refused(audit_here, "weights", "add", "edgeface_xs", tmp_path / "nothing.pt")
 
     assert "nothing.pt" in message
 
 
-def test_a_port_in_use(audit: Audit) -> None:
+def test_a_port_in_use(audit_here: Audit) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-        message = refused(audit, "emulate", "--provider", "azure", "--port", str(port))
+        message = refused(audit_here, "emulate", "--provider", "azure", "--port", str(port))
 
     assert str(port) in message
 
 
-def test_a_run_that_does_not_exist(audit: Audit) -> None:
-    assert "no run 'yesterday'" in refused(audit, "report", "yesterday")
+def test_a_run_that_does_not_exist(audit_here: Audit) -> None:
+    assert "no run 'yesterday'" in refused(audit_here, "report", "yesterday")
 
 
-def test_a_run_id_that_is_no_folder_name(audit: Audit, people: Path) -> None:
-    message = run(audit, people, "--person", "person-000", "--out", "../elsewhere")
+def test_a_run_id_that_is_no_folder_name(audit_here: Audit, people: Path) -> None:
+    message = run(audit_here, people, "--person", "person-000", "--out", "../elsewhere")
 
     assert "letters, digits" in message
 
 
-def test_photos_are_not_uploaded_without_a_yes(audit: Audit, people: Path) -> None:
+def test_photos_are_not_uploaded_without_a_yes(audit_here: Audit, people: Path) -> None:
     message = refused(
-        audit,
+        audit_here,
         "run",
         "--provider",
         "azure",
@@ -153,9 +153,17 @@ def test_photos_are_not_uploaded_without_a_yes(audit: Audit, people: Path) -> No
     assert "planted-secret" not in message
 
 
-def test_keys_that_are_not_set(audit: Audit, people: Path) -> None:
+def test_keys_that_are_not_set(audit_here: Audit, people: Path) -> None:
     message = refused(
-        audit, "run", "--provider", "azure", "--photos", people, "--person", "person-000", "--yes"
+        audit_here,
+        "run",
+        "--provider",
+        "azure",
+        "--photos",
+        people,
+        "--person",
+        "person-000",
+        "--yes",
     )
 
     assert "AZURE_FACE_ENDPOINT and AZURE_FACE_KEY" in message

@@ -8,16 +8,22 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from cloaker.networks import bundled
+from cloaker.recogniser import LocalRecogniser
 from datasets import generated
+from providers.emulators.calibration import calibration
+from providers.emulators.server import running
 
 Audit = Callable[..., subprocess.CompletedProcess[str]]
+Process = subprocess.Popen[bytes]
+KEY = {"AZURE_FACE_KEY": "emulator"}
 PEOPLE = [8, 3, 3, 3]
 TRAIN = 5
 
@@ -29,30 +35,34 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextmanager
-def emulator(*options: str) -> Iterator[str]:
-    """Run `audit emulate` as a process of its own; yield its address."""
-    command = [sys.executable, "-m", "audit", "emulate", "--provider", "azure", *options]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().strip().removeprefix("listening on ")
-        finally:
-            server.terminate()
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Yield the address of an emulator that outlives every run."""
+    recogniser = LocalRecogniser(bundled.load("bundled-conv"))
+    with running("azure", recogniser, calibration("bundled-conv")) as endpoint:
+        yield endpoint
 
 
-def begin(folder: Path, people: Path, endpoint: str) -> "subprocess.Popen[bytes]":
-    arguments = ["--person", "person-000", "--train", str(TRAIN), "--level", "min"]
+@pytest.fixture
+def endpoint(server: str) -> str:
+    requests.post(f"{server}/__emulator__/clear", timeout=10).raise_for_status()
+    return server
+
+
+def arguments(people: Path, endpoint: str, level: str = "none") -> list[str]:
+    return [
+        *("run", "--provider", "azure", "--yes", "--quiet", "--endpoint", endpoint),
+        *("--tier", "emulator", "--photos", str(people), "--person", "person-000"),
+        *("--train", str(TRAIN), "--level", level, "--out", "crash"),
+    ]
+
+
+def begin(folder: Path, people: Path, endpoint: str, level: str = "none") -> Process:
+    """Start a run as a process of its own."""
     return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "audit", "run", "--provider", "azure", "--yes", "--quiet"),
-            *("--endpoint", endpoint, "--tier", "emulator", "--photos", str(people)),
-            *(*arguments, "--out", "crash"),
-        ],
+        [sys.executable, "-m", "audit", *arguments(people, endpoint, level)],
         cwd=folder,
-        env=os.environ | {"AZURE_FACE_KEY": "emulator"},
+        env=os.environ | KEY,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -70,7 +80,7 @@ def calls_in(run: Path, state: str) -> int:
             return 0
 
 
-def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
+def wait_for(condition: Callable[[], bool], process: Process) -> None:
     """Look until a condition holds; the test's own time limit ends a hopeless wait."""
     while not condition():
         assert process.poll() is None, "the run ended before the moment to kill it"
@@ -84,90 +94,111 @@ def enrolled(endpoint: str) -> dict[str, Counter[str]]:
     ).json()
     return {
         gallery["gallery"]: Counter(
-            face["user_data"] for person in gallery["people"] for face in person["faces"]
+            face["user_data"] for person in gallery["persons"] for face in person["faces"]
         )
         for gallery in galleries
     }
 
 
-@pytest.mark.parametrize("done_when_killed", [2, 9, 17, 30])
+@pytest.mark.parametrize(
+    ("level", "done_when_killed"), [("none", 2), ("none", 9), ("none", 17), ("min", 30)]
+)
 def test_a_killed_run_is_resumed_and_enrols_each_photo_once(
-    audit: Audit, tmp_path: Path, people: Path, done_when_killed: int
+    audit_here: Audit,
+    tmp_path: Path,
+    people: Path,
+    endpoint: str,
+    level: str,
+    done_when_killed: int,
 ) -> None:
     run = tmp_path / "audit-runs" / "crash"
-    with emulator() as endpoint:
-        process = begin(tmp_path, people, endpoint)
-        wait_for(lambda: calls_in(run, "done") >= done_when_killed, process)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert '"died"' in audit("status", "crash", "--json").stdout
+    process = begin(tmp_path, people, endpoint, level)
+    wait_for(lambda: calls_in(run, "done") >= done_when_killed, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert '"died"' in audit_here("status", "crash", "--json").stdout
 
-        resumed = audit("resume", "crash", "--quiet", AZURE_FACE_KEY="emulator")
+    resumed = audit_here("resume", "crash", "--quiet", **KEY)
 
-        assert resumed.returncode == 0, resumed.stderr
-        assert resumed.stdout.splitlines()[-1] == str(run.relative_to(tmp_path))
-        galleries = enrolled(endpoint)
-        assert len(galleries) == 2
-        for photos in galleries.values():
-            assert set(photos.values()) == {1}
-            assert len(photos) == TRAIN + sum(PEOPLE[1:])
-    assert len((run / "observations.csv").read_text().splitlines()) == 1 + 2 * 3
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout.splitlines()[-1] == str(run.relative_to(tmp_path))
+    galleries = enrolled(endpoint)
+    arms = 1 if level == "none" else 2
+    assert len(galleries) == arms
+    for photos in galleries.values():
+        assert set(photos.values()) == {1}
+        assert len(photos) == TRAIN + sum(PEOPLE[1:])
+    assert len((run / "observations.csv").read_text().splitlines()) == 1 + arms * 3
     assert calls_in(run, "unknown") == calls_in(run, "planned") == 0
 
 
-def test_an_answer_that_was_lost_is_not_sent_again(tmp_path: Path, people: Path) -> None:
-    with emulator() as endpoint:
-        rule = {"operation": "AddLargePersonGroupPersonFace", "every": 4, "kind": "lost_response"}
-        requests.post(f"{endpoint}/__emulator__/faults", json={"rules": [rule]}, timeout=10)
-        process = begin(tmp_path, people, endpoint)
+@pytest.mark.parametrize("kind", ["lost_response", "reset", "500", "429"])
+def test_what_fails_on_the_wire_is_neither_lost_nor_done_twice(
+    audit_here: Audit, people: Path, endpoint: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.clock.WallClock.sleep", lambda _clock, _seconds: None)
+    rule = {"operation": "*", "every": 4, "kind": kind, "retry_after_s": 1}
+    requests.post(f"{endpoint}/__emulator__/faults", json={"rules": [rule]}, timeout=10)
 
-        assert process.wait() == 0
+    done = audit_here(*arguments(people, endpoint), **KEY)
 
-        for photos in enrolled(endpoint).values():
-            assert set(photos.values()) == {1}
-            assert len(photos) == TRAIN + sum(PEOPLE[1:])
+    assert done.returncode == 0, done.stderr
+    (photos,) = enrolled(endpoint).values()
+    assert set(photos.values()) == {1}
+    assert len(photos) == TRAIN + sum(PEOPLE[1:])
 
 
-def test_ctrl_c_ends_a_run_that_can_be_resumed(audit: Audit, tmp_path: Path, people: Path) -> None:
+def test_ctrl_c_ends_a_run_that_can_be_resumed(
+    audit_here: Audit, tmp_path: Path, people: Path, endpoint: str
+) -> None:
     run = tmp_path / "audit-runs" / "crash"
-    with emulator() as endpoint:
-        process = begin(tmp_path, people, endpoint)
-        wait_for(lambda: calls_in(run, "done") >= 5, process)
-        process.send_signal(signal.SIGINT)
+    process = begin(tmp_path, people, endpoint)
+    wait_for(lambda: calls_in(run, "done") >= 5, process)
+    process.send_signal(signal.SIGINT)
 
-        assert process.wait() == 130
-        assert '"interrupted"' in audit("status", "crash", "--json").stdout
-        assert audit("resume", "crash", AZURE_FACE_KEY="emulator").returncode == 0
+    assert process.wait() == 130
+    assert '"interrupted"' in audit_here("status", "crash", "--json").stdout
+    assert audit_here("resume", "crash", **KEY).returncode == 0
 
 
-def test_a_budget_stops_before_the_call_that_would_exceed_it(audit: Audit, people: Path) -> None:
-    with emulator() as endpoint:
-        begun = audit(
-            *("run", "--provider", "azure", "--yes", "--endpoint", endpoint),
-            *("--tier", "emulator", "--photos", people, "--person", "person-000"),
-            *("--train", TRAIN, "--level", "none", "--max-calls", "7", "--out", "small"),
-            AZURE_FACE_KEY="emulator",
-        )
+def test_a_budget_stops_before_the_call_that_would_exceed_it(
+    audit_here: Audit, people: Path, endpoint: str
+) -> None:
+    begun = audit_here(*arguments(people, endpoint), "--max-calls", "7", **KEY)
 
-        assert begun.returncode == 3
-        assert "7 calls" in begun.stderr
-        assert len(requests.get(f"{endpoint}/__emulator__/log", timeout=10).json()) == 7
-        resumed = audit("resume", "small", "--max-calls", "1000", AZURE_FACE_KEY="emulator")
-        assert resumed.returncode == 0
+    assert begun.returncode == 3
+    assert "7 calls" in begun.stderr
+    assert len(requests.get(f"{endpoint}/__emulator__/log", timeout=10).json()) == 7
+    resumed = audit_here("resume", "crash", "--max-calls", "1000", **KEY)
+    assert resumed.returncode == 0
 
 
 def test_purge_leaves_nothing_behind_after_a_kill(
-    audit: Audit, tmp_path: Path, people: Path
+    audit_here: Audit, tmp_path: Path, people: Path, endpoint: str
 ) -> None:
     run = tmp_path / "audit-runs" / "crash"
-    with emulator() as endpoint:
-        process = begin(tmp_path, people, endpoint)
-        wait_for(lambda: calls_in(run, "done") >= 4, process)
-        process.kill()
-        process.wait()
+    process = begin(tmp_path, people, endpoint)
+    wait_for(lambda: calls_in(run, "done") >= 4, process)
+    process.kill()
+    process.wait()
 
-        purged = audit("purge", "crash", AZURE_FACE_KEY="emulator")
+    purged = audit_here("purge", "crash", **KEY)
 
-        assert purged.returncode == 0, purged.stderr
-        assert "deleted" in purged.stdout
-        assert enrolled(endpoint) == {}
+    assert purged.returncode == 0, purged.stderr
+    assert "deleted" in purged.stdout
+    assert enrolled(endpoint) == {}
+
+
+def test_the_key_is_in_no_file_of_the_run(
+    audit_here: Audit, tmp_path: Path, people: Path, endpoint: str
+) -> None:
+    secret = "planted-3f1c9a"
+
+    done = audit_here(*arguments(people, endpoint), AZURE_FACE_KEY=secret)
+
+    assert done.returncode == 0, done.stderr
+    assert secret not in done.stdout + done.stderr
+    files = [path for path in (tmp_path / "audit-runs").rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert [path for path in files if secret.encode() in path.read_bytes()] == []
+    assert (tmp_path / "audit-runs" / "crash").stat().st_mode & 0o077 == 0
