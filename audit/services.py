@@ -28,6 +28,12 @@ def tier_of(experiment: Experiment) -> str | None:
     return experiment.tier or ("emulator" if experiment.is_emulated else None)
 
 
+def check_keys(experiment: Experiment) -> None:
+    """Raise UserError if keys are missing: better now than after an hour of cloaking."""
+    if not experiment.is_emulated:
+        AzureSettings().required(experiment.endpoint)
+
+
 @contextmanager
 def opened(experiment: Experiment, folder: RunFolder) -> Iterator[Provider]:
     """Yield the provider; an emulator keeps its state in the run folder and ends with this."""
