@@ -76,7 +76,7 @@ class _Order:
         photos = self.photo_set.of(person)
         folder = private_folder(self.out / person)
         with (
-            self.progress.stage(f"photos of {person} cloaked", len(photos)) as advance,
+            self.progress.stage(f"steps of cloaking, {person}", 0) as advance,
             tempfile.TemporaryDirectory(dir=folder) as scratch,
         ):
             result = cloak_person(

@@ -9,7 +9,7 @@ from audit.errors import UserError
 from audit.experiment import Experiment
 from audit.folders import RunFolder, cache_folder, disk_errors, private_folder, write_jsonl
 from audit.plan import cloaked_photos
-from audit.preparation import Prepared, resolve_device
+from audit.preparation import Prepared, known_faces, resolve_device
 from audit.progress import Advance, Progress
 from audit.types import Arm, Cloak, CloakedPhoto, Game, Photo
 
@@ -100,9 +100,10 @@ def cloak_all(
 def _cloak_job(
     job: Job, prepared: Prepared, network: "EmbeddingNetwork", device: str, progress: Progress
 ) -> list[CloakedPhoto]:
-    total = sum(len(photos) for photos in job.photos.values())
+    steps = int(job.cloak.parameters["steps"])
+    total = sum(len(photos) for photos in job.photos.values()) * steps
     made: list[CloakedPhoto] = []
-    with progress.stage(f"photos cloaked, {job.arm.name}", total) as advance:
+    with progress.stage(f"steps of cloaking, {job.arm.name}", total) as advance:
         for photos in job.photos.values():
             result = cloak_person(
                 job.cloak,
@@ -112,7 +113,7 @@ def _cloak_job(
                 out=job.folder,
                 device=device,
                 generated_set=prepared.photo_set.generated,
-                on_progress=_counted_from(len(made), advance),
+                on_progress=_counted_from(len(made) * steps, advance),
             )
             _refuse_failures(result.failures, job)
             made.extend(result.cloaked)
@@ -136,7 +137,6 @@ def cloak_person(
 ) -> "Cloaking":
     """Cloak one person's photos into `out`; photos of generated people stay marked as such."""
     from cloaker import cloaking
-    from cloaker.faces import FaceFinder
     from datasets import generated
     from datasets.photos import pixels
 
@@ -147,7 +147,7 @@ def cloak_person(
             photos,
             candidates,
             read=pixels,
-            finder=FaceFinder(device),
+            faces=known_faces(device),
             out=out,
             cache=cache_folder() / "cloaks",
             text=generated.MARK if generated_set else {},

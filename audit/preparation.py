@@ -1,12 +1,10 @@
 """Before the first call: photos read, checked and split, and the networks that may see them."""
 
 import itertools
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from audit.errors import UserError
 from audit.experiment import Experiment
@@ -15,13 +13,8 @@ from audit.progress import Progress
 from audit.types import Photo, PhotoSet, Role, Split
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from cloaker.known_faces import KnownFaces
 
-    from cloaker.faces import FaceFinder
-
-_FACE_MIN_PX = 36  # Azure Face finds none smaller
-_FACE_MIN_PROBABILITY = 0.9
 _BUNDLED_PEOPLE = 30
 _BUNDLED_PHOTOS = 4
 _BUNDLED_PROTECTED_PHOTOS = 32
@@ -71,8 +64,13 @@ def load_photos(folder: Path, device: str, progress: Progress) -> PhotoSet:
     """Read and check every photo of a folder; faces are looked for once per photo, ever."""
     from datasets import photoset
 
-    with FaceCounts(device) as counts, progress.stage("photos checked", 0) as advance:
-        return photoset.load(folder, count_faces=counts, on_photo=advance)
+    faces = known_faces(device)
+    with progress.stage("photos checked", 0) as advance:
+        return photoset.load(
+            folder,
+            count_faces=lambda sha256, pixels: len(faces.find(sha256, pixels)),
+            on_photo=advance,
+        )
 
 
 def prepare(experiment: Experiment, progress: Progress) -> Prepared:
@@ -199,48 +197,11 @@ def resolve_device(name: str) -> str:
     return name
 
 
-class FaceCounts:
-    """Counts the faces in photos and remembers the counts by content, for all later runs.
+def known_faces(device: str) -> "KnownFaces":
+    """Return the faces of all photos that this user ever used; new ones are found on `device`."""
+    from cloaker.known_faces import KnownFaces
 
-    The detector is loaded for the first photo that was never counted.
-    """
-
-    def __init__(self, device: str) -> None:
-        self._device = device
-        self._finder: FaceFinder | None = None
-        file = private_folder(cache_folder()) / "faces.db"
-        self._database = sqlite3.connect(file, isolation_level=None, timeout=60)
-        self._database.execute(
-            "CREATE TABLE IF NOT EXISTS faces (photo TEXT PRIMARY KEY, faces INTEGER) STRICT"
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._database.close()
-
-    def __call__(self, sha256: str, pixels: "NDArray[np.uint8]") -> int:
-        """Return the number of faces in an upright photo of height x width x 3 RGB."""
-        key = f"{sha256}:{_FACE_MIN_PX}:{_FACE_MIN_PROBABILITY}"
-        with closing(self._database.cursor()) as cursor:
-            row = cursor.execute("SELECT faces FROM faces WHERE photo = ?", (key,)).fetchone()
-            if row:
-                return int(row[0])
-            count = len(self._loaded().find(pixels))
-            cursor.execute("INSERT OR REPLACE INTO faces VALUES (?, ?)", (key, count))
-            return count
-
-    def _loaded(self) -> "FaceFinder":
-        from cloaker.faces import FaceFinder
-
-        if self._finder is None:
-            self._finder = FaceFinder(
-                resolve_device(self._device),
-                min_side_px=_FACE_MIN_PX,
-                min_probability=_FACE_MIN_PROBABILITY,
-            )
-        return self._finder
+    return KnownFaces(private_folder(cache_folder()) / "faces", lambda: resolve_device(device))
 
 
 def _photo(root: Path, row: dict[str, Any]) -> Photo:

@@ -68,12 +68,13 @@ class _Lines:
     def __init__(self, progress: Progress, name: str, total: int, floor_s: float) -> None:
         self._progress, self._name, self._total, self._floor_s = progress, name, total, floor_s
         self._started = self._told = time.monotonic()
-        self._first: int | None = None
+        self._first: int | None = None  # what an earlier session did, or the cache held
 
     def __call__(self, done: int, total: int | None = None) -> None:
         self._total = self._total if total is None else total
-        self._first = done if self._first is None else self._first
         now = time.monotonic()
+        if self._first is None:
+            self._first, self._started = done, now
         if done < self._total and now - self._told < _LINE_EVERY_S:
             return
         self._told = now
@@ -100,8 +101,9 @@ def _bar(name: str, total: int, floor_s: float) -> Iterator[Advance]:
         task = bar.add_task(name, total=total, left="")
 
         def advance(done: int, total: int | None = None) -> None:
-            nonlocal first
-            first = done if first is None else first
+            nonlocal first, started
+            if first is None:
+                first, started = done, time.monotonic()
             whole = total if total is not None else (bar.tasks[0].total or 0)
             left = eta_s(done - first, int(whole) - first, time.monotonic() - started, floor_s)
             bar.update(task, completed=done, total=whole, left=f"{duration(left)} left")

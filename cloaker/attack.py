@@ -5,6 +5,7 @@ measures each iterate and keeps the best. Nothing here or in a system may mix th
 a face's cloak must not depend on its batch mates.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,13 +52,19 @@ class Best:
 
 
 def optimise(
-    system: System, network: EmbeddingNetwork, clean: Tensor, *, budget: float, steps: int
+    system: System,
+    network: EmbeddingNetwork,
+    clean: Tensor,
+    *,
+    budget: float,
+    steps: int,
+    on_step: Callable[[], None] = lambda: None,
 ) -> Best:
     """Run a system on clean faces, N x 3 x height x width in 0..255, and return the best iterates.
 
     Each iterate is measured in the forward pass that also gives its gradient, the last one in a
     pass of its own. The last one is first shrunk into the budget, so that every face has one: with
-    few large steps all others can be over it.
+    few large steps all others can be over it. `on_step` hears of each step.
     """
     dssim_from_clean = Dssim(clean)
     nowhere = torch.full((len(clean),), torch.inf, device=clean.device)
@@ -67,6 +74,7 @@ def optimise(
         distance, dssim = system.distance(network(faces)), dssim_from_clean(faces)
         best.keep(faces, distance, dssim, budget=budget)
         system.step(distance, dssim)
+        on_step()
     with torch.no_grad():
         faces = _shrunk(system.faces(), clean, dssim_from_clean, budget)
         best.keep(faces, system.distance(network(faces)), dssim_from_clean(faces), budget=budget)

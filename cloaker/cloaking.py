@@ -13,9 +13,9 @@ from audit.errors import UserError
 from audit.types import Cloak, CloakedPhoto, Photo, Targets, content_hash
 from cloaker.attack import optimise
 from cloaker.cache import Cache
-from cloaker.faces import FaceFinder
 from cloaker.fawkes import Fawkes03, aim
 from cloaker.geometry import feather
+from cloaker.known_faces import KnownFaces
 from cloaker.networks.base import EmbeddingNetwork
 from cloaker.pasting import FaceRegion, decode_png, encode_png, measure
 from cloaker.survey import UNREADABLE, Located, Read, Surveyor, unreadable
@@ -45,7 +45,7 @@ def cloak_photos(  # noqa: PLR0913 - the one door to this room: all that a cloak
     candidates: Mapping[str, Sequence[Photo]],
     *,
     read: Read,
-    finder: FaceFinder,
+    faces: KnownFaces,
     out: Path,
     cache: Path,
     text: Mapping[str, str] | None = None,
@@ -55,25 +55,40 @@ def cloak_photos(  # noqa: PLR0913 - the one door to this room: all that a cloak
 
     `candidates` are the people to cloak towards; `read` returns a photo's upright RGB pixels,
     uint8 height x width x 3; `text` goes into the PNGs. The cloak is computed on the network's
-    device. What was cloaked alike before comes from the folder `cache`. A photo that can't be
-    cloaked is a failure and the rest goes on. Raises UserError for a system that isn't known, and
+    device. What was cloaked alike before comes from the folder `cache`. `on_progress` hears how
+    many steps are done, of how many, a photo's steps each counted. A photo that can't be cloaked
+    is a failure and the rest goes on. Raises UserError for a system that isn't known, and
     when no candidate shows a face.
     """
     if cloak.system != "fawkes-0.3":
         raise UserError(f"unknown cloaking system {cloak.system!r}", expected="fawkes-0.3")
     store = Cache(cache)
-    surveyor = Surveyor(network, finder, read, store)
-    order = _Order(cloak, network, photos, candidates, read, out, store, surveyor, text or {})
+    surveyor = Surveyor(network, faces, read, store)
+    steps = _Steps(len(photos), int(cloak.parameters["steps"]), on_progress)
+    order = _Order(
+        cloak, network, photos, candidates, read, out, store, surveyor, text or {}, steps
+    )
     done: dict[str, CloakedPhoto | str] = dict(order.reused())
-    on_progress(len(done), len(photos))
-    for sha256, outcome in order.made([p for p in photos if p.sha256 not in done]):
-        done[sha256] = outcome
-        on_progress(len(done), len(photos))
+    done.update(order.made([photo for photo in photos if photo.sha256 not in done]))
     outcomes = [(photo, done[photo.sha256]) for photo in photos]
     return Cloaking(
         tuple(outcome for _, outcome in outcomes if isinstance(outcome, CloakedPhoto)),
         tuple((photo, outcome) for photo, outcome in outcomes if isinstance(outcome, str)),
     )
+
+
+@dataclass(slots=True)
+class _Steps:
+    """Counts the steps of all photos, for the progress bar."""
+
+    photos: int
+    each: int
+    tell: Progress
+    done: int = 0
+
+    def add(self, steps: int) -> None:
+        self.done += steps
+        self.tell(self.done, self.photos * self.each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +114,7 @@ class _Order:
     cache: Cache
     surveyor: Surveyor
     text: Mapping[str, str]
+    steps: _Steps
 
     def reused(self) -> Iterator[tuple[str, CloakedPhoto]]:
         """Put the photos that were cloaked alike before into the folder; yield their records."""
@@ -110,12 +126,14 @@ class _Order:
     def made(self, photos: Sequence[Photo]) -> Iterator[tuple[str, CloakedPhoto | str]]:
         """Cloak photos batch by batch; yield each one's record, or why it has none."""
         faces = self.surveyor.survey(photos)
+        self.steps.add((len(self.photos) - len(photos)) * self.steps.each)
         located = []
         for photo in photos:
             face = faces[photo.sha256]
             if isinstance(face, Located):
                 located.append((photo, face))
             else:
+                self.steps.add(self.steps.each)
                 yield photo.sha256, face
         if not located:
             return
@@ -149,7 +167,10 @@ class _Order:
     def _batch(self, tasks: Sequence[_Task]) -> Iterator[tuple[str, CloakedPhoto | str]]:
         start = time.monotonic()
         seen = [(task, self._crop(task)) for task in tasks]
-        yield from ((task.photo.sha256, why) for task, why in seen if isinstance(why, str))
+        for task, why in seen:
+            if isinstance(why, str):
+                self.steps.add(self.steps.each)
+                yield task.photo.sha256, why
         ready = [(task, crop) for task, crop in seen if isinstance(crop, Tensor)]
         if not ready:
             return
@@ -170,7 +191,14 @@ class _Order:
         mask = feather(self.network.crop).to(clean.device)
         system = Fawkes03(clean, aims, mask, parameters)
         budget, steps = float(parameters["budget"]), int(parameters["steps"])
-        return optimise(system, self.network, clean, budget=budget, steps=steps).faces
+        return optimise(
+            system,
+            self.network,
+            clean,
+            budget=budget,
+            steps=steps,
+            on_step=lambda: self.steps.add(len(clean)),
+        ).faces
 
     def _saved(self, task: _Task, change: Tensor, optimising_s: float) -> CloakedPhoto | str:
         start = time.monotonic()

@@ -1,7 +1,6 @@
-"""Finding faces with MTCNN; the only file that knows facenet-pytorch."""
+"""Finding faces with MTCNN, which comes from facenet-pytorch."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,43 +8,22 @@ from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
 from PIL import Image
 
-from cloaker.networks.base import Points
+from cloaker.known_faces import MIN_PROBABILITY, MIN_SIDE_PX, Face
 
 Pixels = NDArray[np.uint8]
 _DETECTION_SIDE_MAX_PX = 1280
 _DETECTOR_MIN_FACE_PX = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Face:
-    """A face: its box in pixels, clipped to the photo, and five landmarks.
-
-    The landmarks (x, y) are the eye at the photo's left, the eye at its right, the nose tip, the
-    mouth corner at the left and the one at the right.
-    """
-
-    left: float
-    top: float
-    width: float
-    height: float
-    probability: float
-    landmarks: Points
-
-    @property
-    def side(self) -> float:
-        """Return the shorter side of the box."""
-        return min(self.width, self.height)
-
-
 class FaceFinder:
-    """Finds faces in upright photos. The default smallest face is Azure's: 36 pixels a side."""
+    """Finds faces in upright photos that are large and certain enough."""
 
     def __init__(
         self,
         device: torch.device | str = "cpu",
         *,
-        min_side_px: int = 36,
-        min_probability: float = 0.9,
+        min_side_px: int = MIN_SIDE_PX,
+        min_probability: float = MIN_PROBABILITY,
     ) -> None:
         self.min_side_px = min_side_px
         self.min_probability = min_probability

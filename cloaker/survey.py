@@ -11,8 +11,9 @@ from torch import Tensor
 from audit.errors import AuditError
 from audit.types import Photo, content_hash
 from cloaker.cache import Cache
-from cloaker.faces import FaceFinder, Pixels
+from cloaker.faces import Pixels
 from cloaker.geometry import Similarity, align, planes, similarity
+from cloaker.known_faces import MIN_SIDE_PX, KnownFaces
 from cloaker.networks.base import EmbeddingNetwork
 
 Read = Callable[[Photo], Pixels]
@@ -37,9 +38,9 @@ class Surveyor:
     """Finds, aligns and embeds the largest face of photos; remembers results in the cache."""
 
     def __init__(
-        self, network: EmbeddingNetwork, finder: FaceFinder, read: Read, cache: Cache
+        self, network: EmbeddingNetwork, faces: KnownFaces, read: Read, cache: Cache
     ) -> None:
-        self._network, self._finder, self._read, self._cache = network, finder, read, cache
+        self._network, self._faces, self._read, self._cache = network, faces, read, cache
         self.device = next(chain(network.parameters(), network.buffers())).device
 
     def survey(self, photos: Sequence[Photo]) -> Survey:
@@ -64,7 +65,7 @@ class Surveyor:
             except UNREADABLE as error:
                 seen[photo.sha256] = unreadable(error)
                 continue
-            faces = self._finder.find(pixels)
+            faces = self._faces.find(photo.sha256, pixels)
             if faces:
                 matrix = similarity(faces[0].landmarks, self._network.crop.points)
                 aligned[photo.sha256] = matrix, self.crop(pixels, matrix)
@@ -87,8 +88,7 @@ class Surveyor:
         return located
 
     def _remember_no_face(self, photo: Photo) -> str:
-        side = self._finder.min_side_px
-        reason = f"no face of at least {side} x {side} pixels found"
+        reason = f"no face of at least {MIN_SIDE_PX} x {MIN_SIDE_PX} pixels found"
         self._cache.put(self._key(photo.sha256), {"reason": reason})
         return reason
 
@@ -104,11 +104,10 @@ class Surveyor:
     @property
     def settings(self) -> Mapping[str, object]:
         """Return what, beside a photo's bytes, decides where its face is and how it is seen."""
-        network, finder = self._network, self._finder
         return {
             "version": _CODE_VERSION,
-            "network": [network.name, network.weights_sha256],
-            "finder": [finder.min_side_px, finder.min_probability],
+            "network": [self._network.name, self._network.weights_sha256],
+            "faces": dict(self._faces.settings),
         }
 
     def _key(self, sha256: str) -> str:

@@ -53,5 +53,5 @@ class EmbeddingNetwork(nn.Module):
     @torch.inference_mode()
     def embed(self, crops: Tensor, batch: int = 32) -> Tensor:
         """Return unit embeddings N x D (float32) of N x 3 x height x width crops, in batches."""
-        parts = [self(part) for part in crops.split(batch)]
+        parts = [self(part) for part in torch.split(crops, batch)]
         return nn.functional.normalize(torch.cat(parts).float(), dim=1)

@@ -15,6 +15,7 @@ from audit.types import Cloak, CloakedPhoto, Photo, Targets
 from cloaker.cloaking import Cloaking, cloak_photos
 from cloaker.faces import FaceFinder
 from cloaker.geometry import align, planes, similarity
+from cloaker.known_faces import KnownFaces
 from cloaker.levels import resolve
 from cloaker.networks.base import EmbeddingNetwork
 from cloaker.perceptual import dssim
@@ -58,7 +59,7 @@ class Bench:
             self.photos if photos is None else photos,
             self.candidates,
             read=self.read,
-            finder=self.finder,
+            faces=KnownFaces(self.folder / "faces"),
             out=self.folder / out,
             cache=self.folder / "cache",
             text=text,
@@ -144,9 +145,13 @@ def test_a_second_run_computes_nothing(bench: Bench) -> None:
         assert (bench.pixels(record, "elsewhere") == bench.pixels(record)).all()
 
 
-def test_what_an_interrupted_run_finished_is_kept(bench: Bench) -> None:
+def test_what_an_interrupted_run_finished_is_kept(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloaker.cloaking._BATCH", {"cpu": 2})
+
     def interrupt(done: int, _of: int) -> None:
-        if done == 2:
+        if done == 41:  # the third photo's first step, after two photos' 20 steps
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -155,7 +160,7 @@ def test_what_an_interrupted_run_finished_is_kept(bench: Bench) -> None:
     assert len(kept) == 2
     seen: list[int] = []
     result = bench.run(progress=lambda done, _of: seen.append(done))
-    assert seen == [2, 3]
+    assert seen == list(range(40, 61))
     assert len(result.cloaked) == 3
     for name, changed_ns in kept.items():
         assert (bench.folder / "out" / name).stat().st_mtime_ns == changed_ns
@@ -208,7 +213,7 @@ def test_photos_that_cannot_be_cloaked_are_failures(bench: Bench, tmp_path: Path
     assert (first, second) == (blank, gone)
     assert "no face of at least 36 x 36 pixels" in why_first
     assert why_second.startswith("unreadable: ")
-    assert seen[-1] == (3, 3)
+    assert seen[-1] == (60, 60)
     assert not (bench.folder / "out" / f"{blank.sha256}.png").exists()
 
 

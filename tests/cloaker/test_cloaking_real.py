@@ -13,7 +13,7 @@ from torch import Tensor
 from audit.types import Cloak, Photo, Targets
 from cloaker import weights
 from cloaker.cloaking import cloak_photos
-from cloaker.faces import FaceFinder
+from cloaker.known_faces import KnownFaces
 from cloaker.levels import resolve
 from cloaker.networks import registry
 from cloaker.networks.base import EmbeddingNetwork
@@ -61,7 +61,7 @@ def test_a_cloaked_gallery_is_far_from_clean_probes(
         enrolled,
         {person: _photos(person, 0, 3) for person in ("Angelo_Reyes", "Alan_Greenspan")},
         read=lambda photo: np.asarray(Image.open(photo.path).convert("RGB")),
-        finder=FaceFinder(),
+        faces=KnownFaces(tmp_path / "faces"),
         out=tmp_path / "out",
         cache=tmp_path / "cache",
     )
