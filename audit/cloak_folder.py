@@ -15,7 +15,6 @@ from audit.preparation import (
     bundled_people,
     load_photos,
     refuse_bundled_networks,
-    resolve_device,
 )
 from audit.progress import Progress
 from audit.types import Cloak, Photo, PhotoSet
@@ -33,9 +32,10 @@ def cloak_folder(
     generated people. Files keep their names: OUT/person/name.png, beside OUT/cloaks.jsonl. What
     can't be cloaked gets no file, and its row says why.
     """
+    from cloaker.device import resolve
     from cloaker.networks import registry
 
-    device = resolve_device(experiment.device)
+    device = resolve(experiment.device)
     with _one_folder_per_person(photos) as root:
         photo_set = load_photos(root, device, progress)
         refuse_bundled_networks(photo_set, [experiment.network])

@@ -9,7 +9,7 @@ from audit.errors import UserError
 from audit.experiment import Experiment
 from audit.folders import RunFolder, cache_folder, disk_errors, private_folder, write_jsonl
 from audit.plan import cloaked_photos
-from audit.preparation import Prepared, known_faces, resolve_device
+from audit.preparation import Prepared, known_faces
 from audit.progress import Advance, Progress
 from audit.types import Arm, Cloak, CloakedPhoto, Game, Photo
 
@@ -80,9 +80,10 @@ def cloak_all(
     """
     if all(arm.is_control for arm in experiment.arms()):
         return {}
+    from cloaker.device import resolve
     from cloaker.networks import registry
 
-    device = resolve_device(experiment.device)
+    device = resolve(experiment.device)
     network = registry.load(experiment.network, device)
     weights = {experiment.network: network.weights_sha256}
     private_folder(folder.cloaked)

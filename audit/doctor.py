@@ -22,13 +22,9 @@ def _row(name: str, *, good: bool, seen: str, remedy: str = "") -> Row:
 
 
 def _device() -> Row:
-    import torch
+    from cloaker import device
 
-    if torch.cuda.is_available():
-        return _row("gpu", good=True, seen=torch.cuda.get_device_name())
-    return _row(
-        "gpu", good=True, seen=f"none: cloaking runs on {torch.get_num_threads()} CPU threads"
-    )
+    return _row("device", good=True, seen=device.describe())
 
 
 def _disk() -> Row:

@@ -181,27 +181,17 @@ def bundled_names() -> set[str]:
     return set(bundled.NAMES)
 
 
-def resolve_device(name: str) -> str:
-    """Return `cuda` or `cpu` for `auto`; raises UserError for a device that is not there."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError):
-        raise UserError(
-            f"--device {name!r} can't be used here.",
-            expected="auto, cpu, cuda, or cuda:N of a GPU that torch can see",
-        ) from None
-    return name
-
-
 def known_faces(device: str) -> "KnownFaces":
     """Return the faces of all photos that this user ever used; new ones are found on `device`."""
     from cloaker.known_faces import KnownFaces
 
-    return KnownFaces(private_folder(cache_folder()) / "faces", lambda: resolve_device(device))
+    return KnownFaces(private_folder(cache_folder()) / "faces", lambda: _resolve(device))
+
+
+def _resolve(device: str) -> str:
+    from cloaker.device import resolve
+
+    return resolve(device)
 
 
 def _photo(root: Path, row: dict[str, Any]) -> Photo:

@@ -79,7 +79,7 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
         exit_state="running",
         exit_message="",
         **manifest.environment(),
-        device=preparation.resolve_device(experiment.device) if names else "",
+        device=_device(experiment.device) if names else "",
         weights=weights(names),
         cloak_networks=[experiment.network] if experiment.network in names else [],
         photo_set_sha256=photo_set.sha256,
@@ -104,6 +104,12 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
             "decoy_photos": sum(map(len, split.decoy.values())),
         },
     )
+
+
+def _device(name: str) -> str:
+    from cloaker.device import describe
+
+    return describe(name)
 
 
 def weights(names: Sequence[str]) -> dict[str, str]:

@@ -142,7 +142,7 @@ def _carry_out(steps: Steps, ledger: Ledger, floor_s: float, progress: Progress)
 
 
 def _check_cloaks(experiment: Experiment) -> None:
-    """Raise UserError for an unknown system or level, or weights that aren't installed.
+    """Raise UserError for an unknown system, level or device, or weights not installed.
 
     Reading a large photo set takes minutes: what can be known before is said before.
     """
@@ -151,4 +151,9 @@ def _check_cloaks(experiment: Experiment) -> None:
     for arm in experiment.arms():
         if not arm.is_control:
             levels.resolve(arm.system, arm.level)
-    records.weights(preparation.networks_of(experiment))
+    names = preparation.networks_of(experiment)
+    if names:
+        from cloaker.device import resolve
+
+        resolve(experiment.device)
+        records.weights(names)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from audit.experiment import Experiment
 from audit.folders import RunFolder, private_folder
-from audit.preparation import resolve_device
 from audit.settings import AzureSettings
 from providers.base import Capabilities, Provider
 
@@ -75,8 +74,9 @@ def _emulator(experiment: Experiment, folder: RunFolder) -> Iterator[str]:
 
 def recogniser(network: str, device: str) -> "Recogniser":
     """Return a recogniser of this machine: MTCNN and the named embedding network."""
+    from cloaker.device import resolve
     from cloaker.networks import registry
     from cloaker.recogniser import LocalRecogniser
 
-    where = resolve_device(device)
+    where = resolve(device)
     return LocalRecogniser(registry.load(network, where), where)

@@ -66,6 +66,13 @@ def test_an_unknown_level(audit_here: Audit, people: Path) -> None:
     assert "min, low, mid, high" in message
 
 
+def test_an_unknown_device(audit_here: Audit, people: Path) -> None:
+    message = run(audit_here, people, "--person", "person-000", "--device", "abacus")
+
+    assert "abacus" in message
+    assert "auto, cpu, cuda" in message
+
+
 def test_an_unknown_provider(audit_here: Audit, people: Path) -> None:
     assert "clearview" in refused(audit_here, "run", "--provider", "clearview", "--photos", people)
 
