@@ -12,7 +12,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from cloaker.networks.base import EmbeddingNetwork
 from cloaker.perceptual import Dssim
 
 _HALVINGS = 8
@@ -53,35 +52,41 @@ class Best:
 
 def optimise(
     system: System,
-    network: EmbeddingNetwork,
+    embed: Callable[[Tensor], Tensor],
     clean: Tensor,
     *,
     budget: float,
     steps: int,
+    visibility: Callable[[Tensor], Tensor] | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> Best:
     """Run a system on clean faces, N x 3 x height x width in 0..255, and return the best iterates.
+
+    `embed` returns the raw embeddings, N x D, of such faces, and `visibility` how visible their
+    change is, N: the DSSIM from the clean faces unless given.
 
     Each iterate is measured in the forward pass that also gives its gradient, the last one in a
     pass of its own. The last one is first shrunk into the budget, so that every face has one: with
     few large steps all others can be over it. `on_step` hears of each step.
     """
-    dssim_from_clean = Dssim(clean)
+    dssim_from_clean = visibility or Dssim(clean)
     nowhere = torch.full((len(clean),), torch.inf, device=clean.device)
     best = Best(clean, nowhere, torch.zeros_like(nowhere))
     for _ in range(steps):
         faces = system.faces()
-        distance, dssim = system.distance(network(faces)), dssim_from_clean(faces)
+        distance, dssim = system.distance(embed(faces)), dssim_from_clean(faces)
         best.keep(faces, distance, dssim, budget=budget)
         system.step(distance, dssim)
         on_step()
     with torch.no_grad():
         faces = _shrunk(system.faces(), clean, dssim_from_clean, budget)
-        best.keep(faces, system.distance(network(faces)), dssim_from_clean(faces), budget=budget)
+        best.keep(faces, system.distance(embed(faces)), dssim_from_clean(faces), budget=budget)
     return best
 
 
-def _shrunk(faces: Tensor, clean: Tensor, dssim_from_clean: Dssim, budget: float) -> Tensor:
+def _shrunk(
+    faces: Tensor, clean: Tensor, dssim_from_clean: Callable[[Tensor], Tensor], budget: float
+) -> Tensor:
     # By bisection a face, between the clean one (which always fits) and the given one.
     def at(factor: Tensor) -> Tensor:
         return clean + factor[:, None, None, None] * (faces - clean)

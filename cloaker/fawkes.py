@@ -9,8 +9,11 @@ purpose:
 - The penalty's gradient is never longer than twice the distance's. As released, the first excess
   over the budget gives a gradient five orders longer, Adadelta remembers it, and the cloak stands
   still at half its budget for hundreds of steps.
-- The change fades to nothing towards the crop's border inside the loss, so that what is optimised
-  is what is pasted.
+- The change lives in the photo's pixels (`cloaker.region`), and fades to nothing towards the
+  border of the aligned crop that the network sees: what is optimised is what is saved.
+- The network sees every step through a slightly different alignment. A tracker finds its own
+  landmarks, about a pixel off (the cloak itself moves them), and a cloak made for one exact
+  alignment loses a third of its effect there.
 """
 
 from collections.abc import Mapping
@@ -34,7 +37,7 @@ def aim(own: Tensor, own_mean: Tensor, target_mean: Tensor) -> Tensor:
 class Fawkes03:
     """Fawkes 0.3 on clean faces N x 3 x height x width in 0..255, towards aims N x D.
 
-    `mask` (height x width, 0..1) is how much of the change reaches each pixel; `parameters` are
+    `mask` (0..1, broadcast over the faces) is how much of the change reaches each pixel; `parameters` are
     those of a level.
     """
 

@@ -33,11 +33,6 @@ class Box:
         rows = slice(self.top, self.top + self.height)
         return picture[..., rows, self.left : self.left + self.width]
 
-    @property
-    def local(self) -> "Box":
-        """Return the box as seen from inside itself."""
-        return Box(0, 0, self.width, self.height)
-
     def grown(self, margin: int, height: int, width: int) -> "Box":
         """Return the box with a margin on all sides, cut to a photo of height x width."""
         left, top = max(0, self.left - margin), max(0, self.top - margin)
@@ -110,13 +105,18 @@ def align(photo: Tensor, matrix: Similarity, crop: Crop) -> Tensor:
     return _warp(box.of(photo).float(), back, crop.height, crop.width)
 
 
-def paste(delta: Tensor, matrix: Similarity, box: Box) -> Tensor:
-    """Return a change of the crop, 3 x h x w, as seen in the photo's box, 3 x height x width.
+def paste(delta: Tensor, matrix: Similarity, height: int, width: int) -> Tensor:
+    """Return a change of the crop, 3 x h x w, as seen in a picture, 3 x height x width.
 
     Exactly zero outside the crop's footprint; when the face is smaller than the crop, the change
     is averaged down.
     """
-    return _warp(delta, shifted(matrix, box), box.height, box.width)
+    return _warp(delta, matrix, height, width)
+
+
+def sampling_points(matrix: Similarity, crop: Crop) -> Tensor:
+    """Return where in a picture each pixel of the crop lies: float64 h x w x 2, as (x, y)."""
+    return _points(inverse(matrix), crop.height, crop.width, fold=1)
 
 
 def feather(crop: Crop, width_px: int = 8) -> Tensor:
@@ -142,13 +142,17 @@ def _warp(picture: Tensor, back: Similarity, height: int, width: int) -> Tensor:
     return nn.functional.avg_pool2d(sampled, fold)[0]
 
 
-def _grid(picture: Tensor, back: Similarity, height: int, width: int, fold: int) -> Tensor:
-    matrix = torch.from_numpy(back).to(picture.device)
+def _points(back: Similarity, height: int, width: int, fold: int) -> Tensor:
+    matrix = torch.from_numpy(back)
     places = [
-        (torch.arange(side * fold, dtype=torch.float64, device=picture.device) + 0.5) / fold - 0.5
+        (torch.arange(side * fold, dtype=torch.float64) + 0.5) / fold - 0.5
         for side in (height, width)
     ]
     y, x = torch.meshgrid(*places, indexing="ij")
-    points = torch.stack([x, y], dim=-1) @ matrix[:, :2].T + matrix[:, 2]
+    return torch.stack([x, y], dim=-1) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def _grid(picture: Tensor, back: Similarity, height: int, width: int, fold: int) -> Tensor:
+    points = _points(back, height, width, fold).to(picture.device)
     last = torch.tensor([picture.shape[-1] - 1, picture.shape[-2] - 1], device=picture.device)
     return (2 * points / last.clamp(min=1) - 1).float()

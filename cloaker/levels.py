@@ -1,7 +1,8 @@
 """The levels of each cloaking system: one table, one row a level.
 
 A row's numbers: `budget` = the largest DSSIM, `steps` = iterations, `learning_rate` = the
-optimiser's, `penalty` = the weight of a squared excess over the budget.
+optimiser's, `penalty` = the weight of a squared excess over the budget, `wobble_px` = how far off
+the alignment is that the network sees a step through (standard deviation, in the photo's pixels).
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,13 @@ Parameters = dict[str, float | int]
 
 
 def _fawkes(budget: float, steps: int, learning_rate: float) -> Parameters:
-    return {"budget": budget, "steps": steps, "learning_rate": learning_rate, "penalty": 1e9}
+    return {
+        "budget": budget,
+        "steps": steps,
+        "learning_rate": learning_rate,
+        "penalty": 1e9,
+        "wobble_px": 0.5,
+    }
 
 
 LEVELS: Mapping[str, Mapping[str, Parameters]] = {

@@ -1,6 +1,7 @@
 """How visible a change is: DSSIM, in float32 always (variances by subtraction fail in less)."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -26,15 +27,18 @@ class Dssim:
 
     SSIM is that of Wang et al. 2004 as TensorFlow computes it: an 11 x 11 Gaussian window of
     sigma 1.5, windows inside the picture only, per colour channel, then the mean. The references'
-    means and variances are computed once. Differentiable; returns one value per picture.
+    means and variances are computed once. Differentiable; returns one value per picture. Pictures
+    of a batch that are padded at the right and the bottom have their `sizes` (height, width):
+    windows that touch padding don't count.
     """
 
-    def __init__(self, references: Tensor) -> None:
+    def __init__(self, references: Tensor, sizes: Sequence[tuple[int, int]] | None = None) -> None:
         if min(references.shape[-2:]) < WINDOW_PX:
             raise ValueError(f"SSIM needs pictures of at least {WINDOW_PX} x {WINDOW_PX} pixels")
         self._references = references.detach().float()
         self._mean = _blur(self._references)
         self._variance = _blur(self._references.square()) - self._mean.square()
+        self._weights = _weights(self._mean, sizes) if sizes else None
 
     def __call__(self, pictures: Tensor) -> Tensor:
         """Return the DSSIM of each picture, N."""
@@ -44,7 +48,19 @@ class Dssim:
         covariance = _blur(pictures * self._references) - mean * self._mean
         structure = (2 * covariance + _C2) / (variance + self._variance + _C2)
         luminance = (2 * mean * self._mean + _C1) / (mean.square() + self._mean.square() + _C1)
-        return (1 - (structure * luminance).mean(dim=(1, 2, 3))) / 2
+        similarity = structure * luminance
+        if self._weights is not None:
+            return (1 - (similarity.mean(dim=1) * self._weights).sum(dim=(1, 2))) / 2
+        return (1 - similarity.mean(dim=(1, 2, 3))) / 2
+
+
+def _weights(windows: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
+    """Return the share of each window, N x height x width, in its picture's mean."""
+    weights = windows.new_zeros(len(sizes), *windows.shape[-2:])
+    for weight, (height, width) in zip(weights, sizes, strict=True):
+        rows, columns = height - WINDOW_PX + 1, width - WINDOW_PX + 1
+        weight[:rows, :columns] = 1 / (rows * columns)
+    return weights
 
 
 def dssim(a: Tensor, b: Tensor) -> Tensor:

@@ -1,0 +1,102 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from cloaker.faces import FaceFinder
+from cloaker.geometry import align, similarity
+from cloaker.networks.base import ARCFACE_112
+from cloaker.perceptual import dssim
+from cloaker.region import FaceRegion, Regions
+
+Draw = Callable[[int, int], NDArray[np.uint8]]
+CPU = torch.device("cpu")
+
+
+def region(pixels: NDArray[np.uint8], finder: FaceFinder, enlarged: int = 1) -> FaceRegion:
+    (face, *_) = finder.find(pixels)
+    pixels = pixels.repeat(enlarged, axis=0).repeat(enlarged, axis=1)
+    landmarks = [
+        ((x + 0.5) * enlarged - 0.5, (y + 0.5) * enlarged - 0.5) for x, y in face.landmarks
+    ]
+    return FaceRegion(pixels, similarity(landmarks, ARCFACE_112.points), ARCFACE_112, CPU)
+
+
+@pytest.fixture
+def regions(draw: Draw, finder: FaceFinder) -> list[FaceRegion]:
+    """Two faces of different size, the second in a photo of four times the resolution."""
+    return [region(draw(1, 0), finder), region(draw(2, 0), finder, enlarged=4)]
+
+
+def test_the_network_sees_what_alignment_of_the_photo_shows(regions: list[FaceRegion]) -> None:
+    batch = Regions(regions, ARCFACE_112)
+
+    crops = batch.crops(batch.clean)
+
+    for crop, face in zip(crops, regions, strict=True):
+        inside = slice(8, -8)
+        apart = (crop - face.aligned(face.clean))[:, inside, inside].abs()
+        assert apart.mean() < 1
+    exact = align(regions[0].working, regions[0].working_matrix, ARCFACE_112)
+    assert torch.allclose(crops[0], exact, atol=0.01)
+
+
+def test_a_large_face_is_worked_on_at_about_the_crop_s_resolution(
+    regions: list[FaceRegion],
+) -> None:
+    small, large = regions
+
+    assert max(large.working.shape) == pytest.approx(1.25 * 112, rel=0.4)  # the box is turned
+    assert max(large.clean.shape) > 2 * max(large.working.shape)
+    assert max(small.working.shape) == pytest.approx(max(large.working.shape), rel=0.4)
+
+
+def test_padding_does_not_count_as_visible(regions: list[FaceRegion]) -> None:
+    batch = Regions(regions, ARCFACE_112)
+    changed = (batch.clean + 20 * batch.mask * torch.randn(batch.clean.shape)).clamp(0, 255)
+
+    together = batch.visibility(changed)
+    alone = [
+        float(Regions([face], ARCFACE_112).visibility(part[None]))
+        for face, part in zip(regions, batch.parts(changed), strict=True)
+    ]
+
+    assert together.tolist() == pytest.approx(alone, abs=1e-5)
+    (part, _) = batch.parts(changed)
+    assert alone[0] >= float(dssim(part[None], regions[0].working[None])) - 1e-6
+
+
+def test_nothing_changes_outside_the_crop(regions: list[FaceRegion]) -> None:
+    for face in regions:
+        mask = face.mask()
+        assert (mask[:, [0, 0, -1, -1], [0, -1, 0, -1]] == 0).all()
+        assert float(mask.max()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("budget", [0.002, 0.008, 0.02])
+def test_a_change_is_scaled_into_the_budget_at_both_resolutions(
+    regions: list[FaceRegion], budget: float
+) -> None:
+    for face in regions:
+        noise = torch.randn(face.working.shape, generator=torch.Generator().manual_seed(0))
+
+        changed = face.changed(40 * face.mask() * noise, budget)
+
+        assert max(face.visibility(changed)) <= budget
+        assert max(face.visibility(changed)) > 0.8 * budget
+        assert torch.equal(changed, changed.round())
+
+
+def test_no_wobble_is_the_exact_alignment_and_a_shift_moves_the_crop(
+    regions: list[FaceRegion],
+) -> None:
+    batch = Regions(regions[:1], ARCFACE_112)
+    still = batch.crops(batch.clean, torch.zeros(1, 4))
+    shifted = batch.crops(batch.clean, torch.tensor([[0.0, 0.0, 1.0, 0.0]]))
+    moved_photo = batch.crops(torch.roll(batch.clean, -1, dims=3))
+
+    assert torch.allclose(still, batch.crops(batch.clean), atol=1e-3)
+    inside = slice(12, -12)
+    assert torch.allclose(shifted[..., inside, inside], moved_photo[..., inside, inside], atol=0.05)
