@@ -82,7 +82,7 @@ def test_a_change_is_scaled_into_the_budget_at_both_resolutions(
     for face in regions:
         noise = torch.randn(face.working.shape, generator=torch.Generator().manual_seed(0))
 
-        changed = face.changed(40 * face.mask() * noise, budget)
+        changed = face.changed(12 * face.mask() * noise, budget)
 
         assert max(face.visibility(changed)) <= budget
         assert max(face.visibility(changed)) > 0.8 * budget
