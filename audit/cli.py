@@ -109,7 +109,7 @@ def run(
     quiet: QUIET = False,
 ) -> None:
     """Run one experiment from photos to report; the last line printed is the run folder."""
-    from audit import consent, runner
+    from audit import consent, runner, services
     from audit.progress import Progress
 
     experiment = _experiment(given)
@@ -117,6 +117,7 @@ def run(
     if dry_run:
         _print_plan(runner.plan(experiment, progress)[2], as_json=as_json)
         return
+    services.check_keys(experiment)
     agreed = consent.ask(experiment, yes=yes)
     folder = runner.start(experiment, runs, out or _run_id(experiment.provider), agreed, progress)
     _print_end(folder, quiet=quiet)

@@ -46,7 +46,6 @@ def start(
 ) -> RunFolder:
     """Begin a run, once its input is known to be sound, and work on it to the end."""
     folder = new_run(runs, run_id)
-    services.check_keys(experiment)
     experiment, prepared, _ = plan(experiment, progress)
     private_folder(folder.path)
     with folder.locked(), records.ending(folder):
