@@ -3,20 +3,15 @@
 Nothing heavy is imported here: `audit --help` needs neither torch nor pandas.
 """
 
-import functools
-import json
 import signal
-import sys
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
-from audit.errors import AuditError, UserError
+from audit.cli_tools import tools_app
+from audit.errors import UserError
 from audit.options import (
     DEFAULT_RUNS,
     JSON,
@@ -26,6 +21,7 @@ from audit.options import (
     train_size,
     with_experiment_options,
 )
+from audit.terminal import command, show, table
 
 app = typer.Typer(
     help="Measure whether cloaked photos protect a person from face-recognition services.",
@@ -34,12 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-weights_app = typer.Typer(help="Network weights on this machine.", no_args_is_help=True)
-photos_app = typer.Typer(help="Photo sets.", no_args_is_help=True)
-app.add_typer(weights_app, name="weights")
-app.add_typer(photos_app, name="photos")
-
-_INTERRUPTED = 130
+app.add_typer(tools_app)
 
 
 def main() -> None:
@@ -50,51 +41,6 @@ def main() -> None:
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def command(group: typer.Typer, name: str | None = None) -> Callable[..., Callable[..., None]]:
-    """Register a command whose failures are one message and the contract's exit code."""
-
-    def register(function: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(function)
-        def guarded(*args: Any, **kwargs: Any) -> None:
-            try:
-                function(*args, **kwargs)
-            except AuditError as error:
-                _fail(str(error), error.exit_code)
-            except KeyboardInterrupt:
-                _fail("interrupted; `audit resume RUN` continues a run", _INTERRUPTED)
-            except Exception:  # noqa: BLE001 - the last door: a defect of ours
-                traceback.print_exc()
-                _fail("this is a defect of cloak-audit; please report the lines above", 1)
-
-        return group.command(name)(guarded)
-
-    return register
-
-
-def _fail(message: str, code: int) -> None:
-    print(f"audit: {message}", file=sys.stderr)  # noqa: T201
-    raise typer.Exit(code)
-
-
-def _print(text: object) -> None:
-    print(text, flush=True)  # noqa: T201 - results go to stdout
-
-
-def _table(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
-    """Print rows with aligned columns, or as JSON."""
-    if as_json:
-        _print(json.dumps(rows, indent=2, default=str))
-        return
-    if not rows:
-        return
-    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    for row in cells:
-        _print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
 
 
 @command(app)
@@ -158,7 +104,7 @@ def report(run: RUN, runs: RUNS = DEFAULT_RUNS, quiet: QUIET = False) -> None:
     from audit.folders import find_run
 
     del quiet
-    _print(reports.build(find_run(runs, run).path))
+    show(reports.build(find_run(runs, run).path))
 
 
 @command(app)
@@ -176,7 +122,7 @@ def export(
     del quiet
     folder = find_run(runs, run).path
     for path in reports.export(folder, format, to or folder / "export"):
-        _print(path)
+        show(path)
 
 
 @command(app)
@@ -190,7 +136,7 @@ def status(
     from audit import status as run_status
 
     del quiet
-    _table([run_status.of(run_status.chosen(runs, run))], as_json=as_json)
+    table([run_status.of(run_status.chosen(runs, run))], as_json=as_json)
 
 
 @command(app, "list")
@@ -200,30 +146,7 @@ def list_(runs: RUNS = DEFAULT_RUNS, as_json: JSON = False, quiet: QUIET = False
     from audit.folders import list_runs
 
     del quiet
-    _table([run_status.of(folder) for folder in list_runs(runs)], as_json=as_json)
-
-
-@command(app)
-def cloak(
-    photos: Annotated[Path, typer.Argument(help="One folder per person.")],
-    level: Annotated[str, typer.Option(help="min, low, mid or high.")],
-    out: Annotated[Path, typer.Option(help="The folder for the cloaked photos.")],
-    system: Annotated[str, typer.Option(help="Cloaking system.")] = "fawkes-0.3",
-    network: Annotated[str, typer.Option(help="The network that cloaks.")] = "bundled-mixer",
-    targets: Annotated[str, typer.Option(help="same or separate.")] = "same",
-    seed: Annotated[int, typer.Option(help="Seed of the cloaks.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
-    as_json: JSON = False,
-    quiet: QUIET = False,
-) -> None:
-    """Cloak a folder of photos at full resolution; no service is involved."""
-    from audit.cloak_folder import cloak_folder
-    from audit.experiment import resolve
-    from audit.progress import Progress
-
-    given = {"network": network, "targets": targets, "seed": seed, "device": device}
-    experiment = resolve(None, {"provider": "mock", "system": [system], "level": [level]} | given)
-    _table(cloak_folder(photos, out, experiment, Progress(quiet=quiet)), as_json=as_json)
+    table([run_status.of(folder) for folder in list_runs(runs)], as_json=as_json)
 
 
 @command(app)
@@ -249,96 +172,7 @@ def purge(
         rows = purging.purge_run(find_run(runs, run), progress)
     else:
         rows = purging.purge_all(str(provider), progress)
-    _table(rows, as_json=as_json)
-
-
-@command(app)
-def emulate(
-    provider: Annotated[str, typer.Option(help="azure.")],
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
-    rate: Annotated[str | None, typer.Option(help="CALLS/SECONDS, e.g. 20/60.")] = None,
-    latency_ms: Annotated[float, typer.Option(help="Added to every answer.")] = 0.0,
-    network: Annotated[str, typer.Option(help="The network behind it.")] = "bundled-conv",
-    state: Annotated[Path | None, typer.Option(help="A folder that survives a restart.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
-    quiet: QUIET = False,
-) -> None:
-    """Serve a local server that speaks a service's wire protocol."""
-    from audit import emulation
-
-    del quiet
-    emulation.serve(
-        provider,
-        host=host,
-        port=port,
-        network=network,
-        device=device,
-        options=emulation.behaviour(rate, latency_ms, state),
-    )
-
-
-@command(app)
-def doctor(
-    provider: Annotated[str | None, typer.Option(help="Check this service's keys too.")] = None,
-    as_json: JSON = False,
-    quiet: QUIET = False,
-) -> None:
-    """Check this machine, the weights and the keys: one line a check, with the remedy."""
-    from audit import doctor as checks
-
-    del quiet
-    rows = checks.check(provider)
-    _table(rows, as_json=as_json)
-
-
-@command(weights_app, "list")
-def weights_list(as_json: JSON = False, quiet: QUIET = False) -> None:
-    """List the networks, and which are installed."""
-    from cloaker import weights
-
-    del quiet
-    _table([asdict(row) for row in weights.list_weights()], as_json=as_json)
-
-
-@command(weights_app, "fetch")
-def weights_fetch(name: str, quiet: QUIET = False) -> None:
-    """Download a network's weights; an interrupted download goes on where it was."""
-    from audit.progress import Progress
-    from cloaker import weights
-
-    with Progress(quiet=quiet).stage(f"{name}, bytes", 0) as advance:
-        _print_stored(weights.fetch(name, on_progress=advance))
-
-
-@command(weights_app, "add")
-def weights_add(name: str, file: Path, quiet: QUIET = False) -> None:
-    """Install a network's weights from a file, for machines without internet."""
-    from cloaker import weights
-
-    del quiet
-    _print_stored(weights.add(name, file))
-
-
-@command(photos_app, "check")
-def photos_check(
-    folder: Annotated[Path, typer.Argument(help="One folder per person.")],
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
-    as_json: JSON = False,
-    quiet: QUIET = False,
-) -> None:
-    """Show what a photo set holds: people, photos, rejected files and why, duplicates."""
-    from audit import preparation
-    from audit.progress import Progress
-
-    photo_set = preparation.load_photos(folder, device, Progress(quiet=quiet))
-    _table(preparation.summary(photo_set), as_json=as_json)
-
-
-def _print_stored(files: Any) -> None:
-    for stored in files:
-        trusted = "  (no hash is published: trusted now, held to from here on)"
-        _print(f"{stored.path}  sha256 {stored.sha256}{trusted if stored.pinned else ''}")
+    table(rows, as_json=as_json)
 
 
 def _experiment(given: dict[str, Any]) -> Any:
@@ -360,10 +194,10 @@ def _run_id(provider: str) -> str:
 def _print_plan(planned: Any, *, as_json: bool) -> None:
     from audit.plan import as_rows
 
-    _table(as_rows(planned), as_json=as_json)
+    table(as_rows(planned), as_json=as_json)
 
 
 def _print_end(folder: Any, *, quiet: bool) -> None:
     if not quiet:
-        _print(f"report: {folder.report}")
-    _print(folder.path)
+        show(f"report: {folder.report}")
+    show(folder.path)

@@ -1,0 +1,57 @@
+"""The terminal: results to stdout, failures as one message with the contract's exit code."""
+
+import functools
+import json
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import typer
+
+from audit.errors import AuditError
+
+_INTERRUPTED = 130
+
+
+def command(group: typer.Typer, name: str | None = None) -> Callable[..., Callable[..., None]]:
+    """Register a command whose failures are one message and the contract's exit code."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def guarded(*args: Any, **kwargs: Any) -> None:
+            try:
+                function(*args, **kwargs)
+            except AuditError as error:
+                fail(str(error), error.exit_code)
+            except KeyboardInterrupt:
+                fail("interrupted; `audit resume RUN` continues a run", _INTERRUPTED)
+            except Exception:  # noqa: BLE001 - the last door: a defect of ours
+                traceback.print_exc()
+                fail("this is a defect of cloak-audit; please report the lines above", 1)
+
+        return group.command(name)(guarded)
+
+    return register
+
+
+def fail(message: str, code: int) -> None:
+    print(f"audit: {message}", file=sys.stderr)  # noqa: T201
+    raise typer.Exit(code)
+
+
+def show(text: object) -> None:
+    print(text, flush=True)  # noqa: T201 - results go to stdout
+
+
+def table(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Print rows with aligned columns, or as JSON."""
+    if as_json:
+        show(json.dumps(rows, indent=2, default=str))
+        return
+    if not rows:
+        return
+    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    for row in cells:
+        show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
