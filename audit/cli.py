@@ -61,7 +61,7 @@ def run(
     experiment = _experiment(given)
     progress = Progress(quiet=quiet)
     if dry_run:
-        _print_plan(runner.plan(experiment, progress)[2], as_json=as_json)
+        table(runner.plan(experiment, progress), as_json=as_json)
         return
     services.check_keys(experiment)
     agreed = consent.ask(experiment, yes=yes)
@@ -76,7 +76,7 @@ def plan(given: dict[str, Any], as_json: JSON = False, quiet: QUIET = False) -> 
     from audit import runner
     from audit.progress import Progress
 
-    _print_plan(runner.plan(_experiment(given), Progress(quiet=quiet))[2], as_json=as_json)
+    table(runner.plan(_experiment(given), Progress(quiet=quiet)), as_json=as_json)
 
 
 @command(app)
@@ -189,12 +189,6 @@ def _run_id(provider: str) -> str:
     from secrets import token_hex
 
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{provider}-{token_hex(2)}"
-
-
-def _print_plan(planned: Any, *, as_json: bool) -> None:
-    from audit.plan import as_rows
-
-    table(as_rows(planned), as_json=as_json)
 
 
 def _print_end(folder: Any, *, quiet: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from audit.errors import UserError
 from audit.experiment import Experiment
 from audit.folders import RunFolder, cache_folder, disk_errors, private_folder, write_jsonl
-from audit.plan import cloaked_photos
+from audit.plan import CloakingForecast, cloaked_photos
 from audit.preparation import Prepared, known_faces
 from audit.progress import Advance, Progress
 from audit.types import Arm, Cloak, CloakedPhoto, Game, Photo
@@ -21,6 +21,7 @@ CloakedFiles = Mapping[str, Mapping[str, Path]]
 """By arm, then by the source photo's hash: the file to upload in its place."""
 
 _EXAMPLES = 3
+_PNG_BYTES_PER_PIXEL = 2  # of a photo: noise does not compress
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,23 @@ def jobs(
         )
         for arm in arms
     ]
+
+
+def forecast(experiment: Experiment, prepared: Prepared) -> CloakingForecast:
+    """Return what cloaking will take if nothing comes from the cache."""
+    if all(arm.is_control for arm in experiment.arms()):
+        return CloakingForecast(0, 0.0, 0)
+    from cloaker.device import resolve
+    from cloaker.networks import registry
+    from cloaker.speed import seconds_per_step
+
+    steps = pixels = 0
+    for job in jobs(experiment, Path(), prepared, {}):
+        photos = [photo for some in job.photos.values() for photo in some]
+        steps += len(photos) * int(job.cloak.parameters["steps"])
+        pixels += sum(photo.width * photo.height for photo in photos)
+    network = registry.load(experiment.network, resolve(experiment.device))
+    return CloakingForecast(steps, steps * seconds_per_step(network), pixels * _PNG_BYTES_PER_PIXEL)
 
 
 def cloak_of(experiment: Experiment, system: str, level: str, networks: Mapping[str, str]) -> Cloak:

@@ -29,6 +29,15 @@ class Forecast:
     months: float
 
 
+@dataclass(frozen=True, slots=True)
+class CloakingForecast:
+    """Steps of all photos, the time they take on this machine, and the files' size."""
+
+    steps: int
+    duration_s: float
+    disk_bytes: int
+
+
 GALLERY_PREFIX = "audit-"
 """Every gallery of ours at a service begins so: `audit purge --all` goes by it."""
 
@@ -111,19 +120,25 @@ def forecast(capabilities: Capabilities, tier: Tier, calls: Sequence[Call]) -> F
     )
 
 
-def as_rows(planned: Forecast) -> list[dict[str, object]]:
-    """Return a forecast as a table: a row per operation and a total."""
+def as_rows(planned: Forecast, cloaking: CloakingForecast) -> list[dict[str, object]]:
+    """Return a forecast as a table: a row per operation, the cloaking, and the calls' total."""
     rows: list[dict[str, object]] = [
-        {"operation": operation, "calls": count, "duration": "", "price_usd": ""}
+        {"what": operation, "calls": count, "duration": "", "price_usd": ""}
         for operation, count in sorted(planned.calls.items())
     ]
+    cloaks = {
+        "what": f"cloaking: {cloaking.steps} steps, {cloaking.disk_bytes / 1e6:.0f} MB of files",
+        "calls": 0,
+        "duration": duration(cloaking.duration_s),
+        "price_usd": "0.00",
+    }
     total = {
-        "operation": f"total at tier {planned.tier}, prices of {planned.priced_on}",
+        "what": f"all calls at tier {planned.tier}, prices of {planned.priced_on}",
         "calls": planned.total,
         "duration": duration(planned.duration_s),
         "price_usd": f"{planned.cost_usd:.2f}",
     }
-    return [*rows, total]
+    return [*rows, cloaks, total]
 
 
 def cloaked_photos(photos: Sequence[Photo], fraction: float) -> tuple[Photo, ...]:

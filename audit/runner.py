@@ -16,7 +16,7 @@ from audit.experiment import Experiment, read_toml, resolve, to_toml
 from audit.folders import RunFolder, new_run, private_folder, state_folder, write_whole
 from audit.ledger import CallState, Ledger
 from audit.pacing import Pacing
-from audit.plan import Forecast, expand, find_tier, forecast
+from audit.plan import Forecast, as_rows, expand, find_tier, forecast
 from audit.preparation import Prepared
 from audit.progress import Progress
 from audit.steps import Steps
@@ -24,8 +24,14 @@ from audit.uploads import Uploads
 from providers.base import Provider
 
 
-def plan(experiment: Experiment, progress: Progress) -> tuple[Experiment, Prepared, Forecast]:
-    """Return what a run would do; nothing is sent, nothing is written."""
+def plan(experiment: Experiment, progress: Progress) -> list[dict[str, object]]:
+    """Return what a run would take, as a table; nothing is sent, no run is begun."""
+    experiment, prepared, calls = _planned(experiment, progress)
+    return as_rows(calls, cloaks.forecast(experiment, prepared))
+
+
+def _planned(experiment: Experiment, progress: Progress) -> tuple[Experiment, Prepared, Forecast]:
+    """Check everything that can be known before a run begins."""
     experiment = preparation.with_bundled_people(experiment, progress)
     capabilities = services.capabilities_of(experiment)
     tier = find_tier(capabilities, services.tier_of(experiment))
@@ -46,7 +52,7 @@ def start(
 ) -> RunFolder:
     """Begin a run, once its input is known to be sound, and work on it to the end."""
     folder = new_run(runs, run_id)
-    experiment, prepared, _ = plan(experiment, progress)
+    experiment, prepared, _ = _planned(experiment, progress)
     private_folder(folder.path)
     with folder.locked(), records.ending(folder):
         preparation.save(folder, prepared)
