@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from audit.errors import UserError
+
 RUNS = Annotated[
     Path, typer.Option("--runs", envvar="AUDIT_RUNS", help="The folder of all run folders.")
 ]
@@ -101,5 +103,11 @@ def with_experiment_options(command: Callable[..., None]) -> Callable[..., None]
 
 
 def train_size(text: str) -> int | float:
-    """Read `--train`: a count, or a fraction below 1."""
-    return int(text) if text.isdigit() else float(text)
+    """Read `--train`; raises UserError for what is no number."""
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        raise UserError(
+            f"--train {text!r} is no number.",
+            expected="a number of photos such as 70, or a fraction such as 0.7",
+        ) from None

@@ -59,6 +59,10 @@ def test_fewer_than_two_training_photos(audit_here: Audit, people: Path) -> None
     assert "2" in run(audit_here, people, "--person", "person-000", "--train", "1")
 
 
+def test_a_training_size_that_is_no_number(audit_here: Audit, people: Path) -> None:
+    assert "'most'" in run(audit_here, people, "--person", "person-000", "--train", "most")
+
+
 def test_an_unknown_level(audit_here: Audit, people: Path) -> None:
     message = run(audit_here, people, "--person", "person-000", "--level", "extreme")
 
