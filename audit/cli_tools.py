@@ -47,6 +47,9 @@ def emulate(
     rate: Annotated[str | None, typer.Option(help="CALLS/SECONDS, e.g. 20/60.")] = None,
     latency_ms: Annotated[float, typer.Option(help="Added to every answer.")] = 0.0,
     network: Annotated[str, typer.Option(help="The network behind it.")] = "bundled-conv",
+    matching: Annotated[
+        str, typer.Option(help="A person's score: that of the nearest face, or of the centroid.")
+    ] = "nearest",
     state: Annotated[Path | None, typer.Option(help="A folder that survives a restart.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
     quiet: QUIET = False,
@@ -61,7 +64,7 @@ def emulate(
         port=port,
         network=network,
         device=device,
-        options=emulation.behaviour(rate, latency_ms, state),
+        options=emulation.behaviour(rate, latency_ms, state, matching),
     )
 
 

@@ -44,6 +44,7 @@ class Experiment(BaseModel):
     game: Game = Game.POISON
     network: str = "bundled-mixer"
     emulator_network: str = "bundled-conv"
+    emulator_matching: Literal["nearest", "centroid"] = "nearest"
     device: str = "auto"
 
     max_calls: Annotated[int, Field(ge=1)] | None = None

@@ -74,6 +74,10 @@ def _experiment_options(  # noqa: PLR0913 - each is an option that the contract 
     emulator_network: Annotated[
         str | None, typer.Option(help="The network behind the emulator. [bundled-conv]")
     ] = None,
+    emulator_matching: Annotated[
+        str | None,
+        typer.Option(help="A person's score in the emulator: nearest face or centroid. [nearest]"),
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Confidence below which the service hides. [0]")
     ] = None,

@@ -93,6 +93,7 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
             "service_model": "",
             "tier": services.tier_of(experiment) or "",
             "emulator_network": experiment.emulator_network if experiment.is_emulated else "",
+            "emulator_matching": experiment.emulator_matching if experiment.is_emulated else "",
         },
         counts={
             "people": len(photo_set.people),

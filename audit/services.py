@@ -61,13 +61,16 @@ def _address(experiment: Experiment, folder: RunFolder) -> Iterator[tuple[str, s
 def _emulator(experiment: Experiment, folder: RunFolder) -> Iterator[str]:
     from providers.emulators import server
     from providers.emulators.calibration import calibration
-    from providers.emulators.options import Options
+    from providers.emulators.options import Matching, Options
 
     with server.running(
         experiment.service,
         recogniser(experiment.emulator_network, experiment.device),
         calibration(experiment.emulator_network),
-        options=Options(state=private_folder(folder.emulator_state)),
+        options=Options(
+            state=private_folder(folder.emulator_state),
+            matching=Matching(experiment.emulator_matching),
+        ),
     ) as endpoint:
         yield endpoint
 

@@ -3,13 +3,15 @@
     python benchmarks/real_photos.py FACES WEIGHTS
 
 FACES holds lfw/ and imm/, one folder per person; WEIGHTS holds the networks' files. Both are read
-in place. Two runs: another network behind the emulator than the one that cloaked (black box), and
-the same on both sides (white box). The second finds all cloaks in the cache. Prints each run's
-table in the form of the UvA study, and its summary.csv.
+in place. Four runs: another network behind the emulator than the one that cloaked (black box), and
+the same on both sides (white box), each with an emulator that goes by a person's nearest face and
+with one that goes by the centroid. All but the first find the cloaks in the cache. Prints each
+run's summary.csv.
 """
 
 import argparse
 import csv
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -29,22 +31,24 @@ FILES = {
 
 
 def main() -> None:
-    """Run both experiments and print their tables."""
+    """Run the experiments and print their tables."""
     arguments = parse()
     with tempfile.TemporaryDirectory() as folder:
         photos = gather(arguments, Path(folder))
         for name in {arguments.network, arguments.judge}:
             audit("weights", "add", name, str(arguments.weights / FILES[name]))
-        for judge in (arguments.judge, arguments.network):
+        judges = (arguments.judge, arguments.network)
+        for judge, matching in itertools.product(judges, ("nearest", "centroid")):
             started = time.perf_counter()
             run = audit(
                 *("run", "--provider", "azure", "--emulate", "--photos", str(photos)),
                 *("--person", arguments.person, "--train", "70", "--probes", "31"),
                 *("--level", "min", "--level", "mid", "--level", "high"),
                 *("--network", arguments.network, "--emulator-network", judge),
-                *("--out", f"real-{arguments.network}-{judge}"),
+                *("--emulator-matching", matching),
+                *("--out", f"real-{arguments.network}-{judge}-{matching}"),
             )
-            print(f"\ncloaked on {arguments.network}, judged by {judge}: ", end="")
+            print(f"\ncloaked on {arguments.network}, judged by {judge}, {matching}: ", end="")
             print(f"{time.perf_counter() - started:.0f} s")
             print_summary(Path(run.splitlines()[-1]))
 

@@ -53,7 +53,7 @@ class AzureEmulator:
         finder = FaceFinder(recogniser)
         groups = Groups(self._store, options)
         persons = Persons(self._store, finder, options.clock)
-        recognition = Recognition(self._store, finder, calibration, options.clock)
+        recognition = Recognition(self._store, finder, calibration, options.clock, options.matching)
         self._routes = [
             Route("/face/{version}" + path, handler, methods=[method], name=name)
             for name, method, path, handler in _operations(groups, persons, recognition)

@@ -1,5 +1,6 @@
-"""Detect, identify, verify. A person's score is that of the nearest enrolled face."""
+"""Detect, identify, verify. How enrolled faces become a person's score: see `Matching`."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from providers.emulators.azure_wire import (
     number,
 )
 from providers.emulators.calibration import Calibration
+from providers.emulators.options import Matching
 from providers.emulators.recognition import FaceFinder
 
 _CUT = 0.5
@@ -38,11 +40,13 @@ class Recognition:
         finder: FaceFinder,
         calibration: Calibration,
         clock: Callable[[], float],
+        matching: Matching,
     ) -> None:
         self._store = store
         self._finder = finder
         self._calibration = calibration
         self._clock = clock
+        self._matching = matching
 
     async def detect(self, request: Request) -> Response:
         """POST /detect."""
@@ -97,17 +101,21 @@ class Recognition:
             gallery = self._group(body)
             _refuse_other_models([first], gallery.model)
             enrolled = self._enrolled(gallery, body.get("personId"))
-        confidence = self._calibration.score(float((enrolled @ first.embedding).max()))
+        confidence = self._calibration.score(_cosine(enrolled, first.embedding, self._matching))
         return JSONResponse({"isIdentical": confidence >= _CUT, "confidence": confidence})
 
     def _ranked(
         self, gallery: Gallery, face: DetectedFace, threshold: float
     ) -> list[dict[str, Any]]:
         people, embeddings = self._store.trained_faces(gallery.id)
-        nearest: dict[str, float] = {}
-        for person, cosine in zip(people, _cosines(embeddings, face.embedding), strict=True):
-            nearest[person] = max(cosine, nearest.get(person, -1.0))
-        ranked = sorted(nearest.items(), key=lambda item: (-item[1], item[0]))
+        rows: dict[str, list[int]] = defaultdict(list)
+        for row, person in enumerate(people):
+            rows[person].append(row)
+        cosines = {
+            person: _cosine(embeddings[own], face.embedding, self._matching)
+            for person, own in rows.items()
+        }
+        ranked = sorted(cosines.items(), key=lambda item: (-item[1], item[0]))
         scored = [(person, self._calibration.score(cosine)) for person, cosine in ranked]
         return [
             {"personId": person, "confidence": score}
@@ -154,8 +162,12 @@ class Recognition:
         return embeddings
 
 
-def _cosines(embeddings: Embedding, probe: Embedding) -> list[float]:
-    return [float(cosine) for cosine in embeddings @ probe] if len(embeddings) else []
+def _cosine(enrolled: Embedding, probe: Embedding, matching: Matching) -> float:
+    if matching is Matching.NEAREST:
+        return float((enrolled @ probe).max())
+    centroid = enrolled.mean(axis=0)
+    length = float(np.linalg.norm(centroid))
+    return float(centroid @ probe) / length if length else 0.0
 
 
 def _rectangle(face: RecognisedFace) -> dict[str, int]:

@@ -3,9 +3,23 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from providers.base import Rate
+
+
+class Matching(StrEnum):
+    """How a person's enrolled faces become one score.
+
+    `nearest`: the best of them, so that a single badly cloaked photo gives the person away.
+    `centroid`: their mean, as in a classifier trained on the person. No service says which it
+    does. In the UvA study (2021) half a gallery of clean photos brought Azure's confidence back to
+    that of a clean gallery, which is what `nearest` does.
+    """
+
+    NEAREST = "nearest"
+    CENTROID = "centroid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,4 +38,5 @@ class Options:
     keys: frozenset[str] | None = None
     gated: bool = False
     training_s: float = 0.0
+    matching: Matching = Matching.NEAREST
     clock: Callable[[], float] = time.time

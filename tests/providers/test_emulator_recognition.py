@@ -12,7 +12,7 @@ from providers.azure import AzureProvider
 from providers.base import TrainingState
 from providers.emulators import calibration as calibration_module
 from providers.emulators.calibration import Calibration, calibration
-from providers.emulators.options import Options
+from providers.emulators.options import Matching, Options
 from providers.emulators.server import running
 
 Connect = Callable[..., AzureProvider]
@@ -139,3 +139,22 @@ def test_calibrations_are_read_from_the_table(
     (folder / "calibration.json").write_text('{"net": {"slope": 9.5, "offset": -3, "seen": 1}}')
     monkeypatch.setattr(calibration_module, "files", lambda _: folder)
     assert calibration("net") == Calibration(9.5, -3)
+
+
+def test_a_person_s_score_is_that_of_the_nearest_face_or_of_the_centroid(
+    start: Callable[..., str], connect: Connect, photo: Photo
+) -> None:
+    scores = {}
+    for matching in Matching:
+        azure = connect(start(matching=matching))
+        azure.create_gallery("g")
+        person = azure.add_person("g", "one face of the person, two of somebody else")
+        for shown in (0, 1, 1):
+            azure.enrol("g", person, photo(shown, 5), "tag")
+        azure.train("g")
+        probe = azure.detect(photo(0, 5))
+        [[found]] = azure.identify("g", [probe], 0.0, 10)
+        assert found == azure.verify("g", probe, person)
+        scores[matching] = found.score
+    assert scores[Matching.NEAREST] > 0.99
+    assert scores[Matching.CENTROID] < 0.95
