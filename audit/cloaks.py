@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from audit.errors import UserError
 from audit.experiment import Experiment
-from audit.folders import RunFolder, cache_folder, disk_errors, private_folder, write_jsonl
+from audit.folders import (
+    RunFolder,
+    cache_folder,
+    disk_errors,
+    private_folder,
+    read_jsonl,
+    sha256_of,
+    write_jsonl,
+)
 from audit.plan import CloakingForecast, cloaked_photos
 from audit.preparation import Prepared, known_faces
 from audit.progress import Advance, Progress
@@ -94,10 +102,14 @@ def cloak_all(
 ) -> CloakedFiles:
     """Cloak what the experiment's arms need; what was ever cloaked alike comes from the cache.
 
+    A resumed run uses the very files that it made before, since some may be enrolled already.
+
     Raises UserError if a photo could not be cloaked: an arm must hold what its name says.
     """
     if all(arm.is_control for arm in experiment.arms()):
         return {}
+    if made_before := _made_before(experiment, folder, prepared):
+        return made_before
     from cloaker.device import resolve
     from cloaker.networks import registry
 
@@ -113,6 +125,26 @@ def cloak_all(
         rows.extend(_in_run(row, job, folder) for row in made)
     write_jsonl(folder.cloaked / "cloaks.jsonl", (asdict(row) for row in rows))
     _keep_examples(folder, prepared, rows)
+    return files
+
+
+def _made_before(
+    experiment: Experiment, folder: RunFolder, prepared: Prepared
+) -> CloakedFiles | None:
+    """Return the run's cloaked files if every photo of every arm has one that is whole."""
+    records = folder.cloaked / "cloaks.jsonl"
+    if not records.exists():
+        return None
+    files: dict[str, dict[str, Path]] = {}
+    for row in read_jsonl(records):
+        file = folder.cloaked / row["file"]
+        if not file.exists() or sha256_of(file) != row["cloaked_sha256"]:
+            return None
+        files.setdefault(f"{row['system']}-{row['level']}", {})[row["source_sha256"]] = file
+    for job in jobs(experiment, folder.cloaked, prepared, {}):
+        wanted = {photo.sha256 for photos in job.photos.values() for photo in photos}
+        if files.get(job.arm.name, {}).keys() != wanted:
+            return None
     return files
 
 

@@ -6,6 +6,7 @@ A run folder holds one experiment and can be moved; see README, "The run folder"
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -69,6 +70,12 @@ def write_whole(path: Path, text: str) -> None:
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line."""
     write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

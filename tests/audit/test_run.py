@@ -168,6 +168,22 @@ def test_the_bundled_people_are_enough_for_a_run_without_any_photo(
     assert "gone already" not in audit_here("purge", "mock").stdout
 
 
+def test_a_resumed_run_uses_the_cloaks_that_it_made(
+    audit_here: Audit, tmp_path: Path, people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = ("--level", "min", "--max-calls", "3", "--out", "half-way")
+    assert audit_here("run", *arguments(people, *budget)).returncode == 3
+    run = tmp_path / "audit-runs" / "half-way"
+    before = (run / "cloaked" / "cloaks.jsonl").read_bytes()
+    monkeypatch.setenv("AUDIT_CACHE", str(tmp_path / "an empty cache"))
+
+    done = audit_here("resume", "half-way", "--max-calls", "1000")
+
+    assert done.returncode == 0, done.stderr
+    assert "steps of cloaking" not in done.stderr
+    assert (run / "cloaked" / "cloaks.jsonl").read_bytes() == before
+
+
 def test_a_photo_that_changes_under_a_run_stops_it_by_name(
     audit_here: Audit, people: Path, tmp_path: Path
 ) -> None:
