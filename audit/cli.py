@@ -34,8 +34,9 @@ app.add_typer(tools_app)
 
 
 def main() -> None:
-    """Run the command line; `kill` ends a run as Ctrl-C does."""
+    """Run the command line; `kill` ends a run as Ctrl-C does, also one started in the background."""
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)  # shells let background processes ignore it
     app()
 
 
