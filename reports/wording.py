@@ -20,6 +20,9 @@ _UNFINISHED = {
 }
 
 
+_SERVICES = {"azure": "Azure Face", "mock": "Azure Face"}
+
+
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """One arm in plain words: what the service did, then the rate and what stands beside it."""
@@ -48,7 +51,8 @@ def sentences(summary: pd.DataFrame, manifest: Manifest, people: int) -> tuple[S
 def service_name(manifest: Manifest) -> str:
     """Name who answered, so that an emulator is never taken for the service."""
     service = manifest.service
-    return f"the {service.provider} emulator" if service.emulated else service.provider
+    name = _SERVICES.get(service.provider, service.provider)
+    return f"the {name} emulator" if service.emulated else name
 
 
 def title(manifest: Manifest) -> str:
@@ -194,6 +198,6 @@ def _emulated(manifest: Manifest) -> str:
         return ""
     network = f" with the network {service.emulator_network}" if service.emulator_network else ""
     return (
-        f"No real service was asked: a local emulator of {service.provider} answered{network}. "
-        f"These numbers are not {service.provider}'s."
+        f"No real service was asked: {service_name(manifest)} answered{network}, on this machine. "
+        "These numbers are not the service's."
     )

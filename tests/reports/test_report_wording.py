@@ -25,12 +25,12 @@ def said(run: Path) -> tuple[list[str], list[str]]:
 def test_the_studys_finding_in_its_own_numbers(make_run: Callable[..., Path]) -> None:
     lines, notices = said(make_run({"control": MATCHES, HIGH: [{"score": 0.793}] * 31}))
     assert lines[0] == (
-        "With nothing cloaked (control), the azure emulator recognised the person in 31 of 31 "
+        "With nothing cloaked (control), the Azure Face emulator recognised the person in 31 of 31 "
         "probes; its confidence was 0.966 on average. Missed with nothing cloaked: 0.0 % (95 % "
         "interval, Wilson: 0.0 % to 11.0 %)."
     )
     assert lines[1] == (
-        "At level high (fawkes-0.3, same target), the azure emulator still recognised the person "
+        "At level high (fawkes-0.3, same target), the Azure Face emulator still recognised the person "
         "in 31 of 31 probes; its confidence fell from 0.966 to 0.793 on average. Protection "
         "success rate: 0.0 % (95 % interval, Wilson: 0.0 % to 11.0 %)."
     )
@@ -98,7 +98,7 @@ def test_a_real_service_and_generated_people_are_told_apart(make_run: Callable[.
     service = {"provider": "azure", "emulated": False}
     options = {"service": service, "photo_set_generated": True}
     lines, notices = said(make_run({"control": MATCHES}, manifest=options))
-    assert "(control), azure recognised" in lines[0]
+    assert "(control), Azure Face recognised" in lines[0]
     assert len(notices) == 1
     assert notices[0].startswith("Demonstration: all people in this run are generated.")
 
