@@ -60,7 +60,7 @@ def _experiment_options(  # noqa: PLR0913 - each is an option that the contract 
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the split and the cloaks. [0]")] = None,
     tier: Annotated[
-        str | None, typer.Option(help="The service's plan: its rates and prices. [S0 for azure]")
+        str | None, typer.Option(help="The service's plan: its rates and prices. [F0 for azure]")
     ] = None,
     max_calls: Annotated[int | None, typer.Option(help="Stop before the call after these.")] = None,
     max_cost: Annotated[float | None, typer.Option(help="Stop before spending more, USD.")] = None,

@@ -24,7 +24,7 @@ class AzureSettings(BaseSettings):
         ]
         if missing or endpoint is None or self.key is None:
             raise UserError(
-                f"{' and '.join(missing)} is not set.",
+                f"not set: {' and '.join(missing)}.",
                 expected="the endpoint and a key of an Azure Face resource",
                 remedy="set them in the environment or in .env (see .env.example), "
                 "or rehearse without keys: --emulate",
