@@ -103,7 +103,6 @@ def cloak_all(
     """Cloak what the experiment's arms need; what was ever cloaked alike comes from the cache.
 
     A resumed run uses the very files that it made before, since some may be enrolled already.
-
     Raises UserError if a photo could not be cloaked: an arm must hold what its name says.
     """
     if all(arm.is_control for arm in experiment.arms()):
@@ -123,8 +122,9 @@ def cloak_all(
         made = _cloak_job(job, prepared, network, device, progress)
         files[job.arm.name] = {row.source_sha256: job.folder / row.file for row in made}
         rows.extend(_in_run(row, job, folder) for row in made)
-    write_jsonl(folder.cloaked / "cloaks.jsonl", (asdict(row) for row in rows))
     _keep_examples(folder, prepared, rows)
+    # Last, because it tells a resumed run that this stage is over.
+    write_jsonl(folder.cloaked / "cloaks.jsonl", (asdict(row) for row in rows))
     return files
 
 
@@ -135,15 +135,16 @@ def _made_before(
     records = folder.cloaked / "cloaks.jsonl"
     if not records.exists():
         return None
-    files: dict[str, dict[str, Path]] = {}
+    arms = {(arm.system, arm.level): arm.name for arm in experiment.arms()}
+    files: dict[str, dict[str, Path]] = {name: {} for name in arms.values()}
     for row in read_jsonl(records):
         file = folder.cloaked / row["file"]
         if not file.exists() or sha256_of(file) != row["cloaked_sha256"]:
             return None
-        files.setdefault(f"{row['system']}-{row['level']}", {})[row["source_sha256"]] = file
+        files[arms[row["system"], row["level"]]][row["source_sha256"]] = file
     for job in jobs(experiment, folder.cloaked, prepared, {}):
         wanted = {photo.sha256 for photos in job.photos.values() for photo in photos}
-        if files.get(job.arm.name, {}).keys() != wanted:
+        if files[job.arm.name].keys() != wanted:
             return None
     return files
 

@@ -79,6 +79,11 @@ class Executor:
         self._clock = clock
         self._spent = ledger.attempts_by_operation()
 
+    @property
+    def spacing_s(self) -> float:
+        """Return the seconds between calls that the limits allow at best."""
+        return self._pacing.spacing_s
+
     def perform(
         self,
         row: CallRow,

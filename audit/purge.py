@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from audit import services
-from audit.clock import WallClock
 from audit.errors import UserError
-from audit.execution import Answer, Budget, CallFailed, Executor
+from audit.execution import Answer, CallFailed, Executor
 from audit.experiment import Experiment, read_toml, resolve
 from audit.folders import RunFolder, private_folder, state_folder
 from audit.ledger import Call, Ledger
-from audit.pacing import Pacing
-from audit.plan import GALLERY_PREFIX, find_tier
+from audit.plan import GALLERY_PREFIX
 from audit.progress import Progress
 from providers.base import FailureKind, Provider
 
@@ -33,7 +31,7 @@ def purge_galleries(
     """Delete a run's galleries through an open provider; the ledger records each deletion."""
     ledger = Ledger(folder.ledger)
     try:
-        executor = _executor(experiment, provider, ledger)
+        executor = services.executor(experiment, provider, ledger)
         rows = [
             {"gallery": name, "arm": arm, "result": _delete(executor, name, arm)}
             for name, arm, state in ledger.galleries()
@@ -57,20 +55,13 @@ def purge_all(provider_name: str, progress: Progress) -> Sequence[Row]:
     with services.opened(experiment, scratch) as provider:
         ledger = Ledger(scratch.ledger)
         try:
-            executor = _executor(experiment, provider, ledger)
+            executor = services.executor(experiment, provider, ledger)
             names = [name for name in provider.list_galleries() if name.startswith(GALLERY_PREFIX)]
             rows = [{"gallery": name, "result": _delete(executor, name, "")} for name in names]
         finally:
             ledger.close()
     progress.say(f"{len(rows)} galleries purged")
     return rows
-
-
-def _executor(experiment: Experiment, provider: Provider, ledger: Ledger) -> Executor:
-    clock = WallClock()
-    tier = find_tier(provider.capabilities, services.tier_of(experiment))
-    pacing = Pacing(state_folder() / "pacing.db", provider.account, tier.rates, clock)
-    return Executor(provider, ledger, pacing, Budget(), clock)
 
 
 def _delete(executor: Executor, gallery: str, arm: str) -> str:

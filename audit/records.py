@@ -69,8 +69,8 @@ def write_down(
 
 
 def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> None:
-    split, photo_set = prepared.split, prepared.photo_set
     """Record what runs, on what, with which photos and networks."""
+    split, photo_set = prepared.split, prepared.photo_set
     notes = manifest.Manifest(folder)
     names = preparation.networks_of(experiment)
     notes.update(

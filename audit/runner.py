@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from audit import cloaks, manifest, preparation, purge, records, services
-from audit.clock import WallClock, utc
-from audit.execution import Budget, Executor
+from audit.clock import utc
+from audit.execution import Budget
 from audit.experiment import Experiment, read_toml, resolve, to_toml
-from audit.folders import RunFolder, new_run, private_folder, state_folder, write_whole
+from audit.folders import RunFolder, new_run, private_folder, write_whole
 from audit.ledger import CallState, Ledger
-from audit.pacing import Pacing
-from audit.plan import Forecast, as_rows, expand, find_tier, forecast
+from audit.plan import as_rows, expand, find_tier, forecast
 from audit.preparation import Prepared
 from audit.progress import Progress
 from audit.steps import Steps
@@ -26,21 +25,21 @@ from providers.base import Provider
 
 def plan(experiment: Experiment, progress: Progress) -> list[dict[str, object]]:
     """Return what a run would take, as a table; nothing is sent, no run is begun."""
-    experiment, prepared, calls = _planned(experiment, progress)
-    return as_rows(calls, cloaks.forecast(experiment, prepared))
-
-
-def _planned(experiment: Experiment, progress: Progress) -> tuple[Experiment, Prepared, Forecast]:
-    """Check everything that can be known before a run begins."""
-    experiment = preparation.with_bundled_people(experiment, progress)
+    experiment, prepared = _checked(experiment, progress)
     capabilities = services.capabilities_of(experiment)
     tier = find_tier(capabilities, services.tier_of(experiment))
-    _check_cloaks(experiment)
-    prepared = preparation.prepare(experiment, progress)
     calls = list(
         expand(experiment.provider, capabilities, "plan", experiment.arms(), prepared.split)
     )
-    return experiment, prepared, forecast(capabilities, tier, calls)
+    return as_rows(forecast(capabilities, tier, calls), cloaks.forecast(experiment, prepared))
+
+
+def _checked(experiment: Experiment, progress: Progress) -> tuple[Experiment, Prepared]:
+    """Check everything that can be known before a run begins."""
+    experiment = preparation.with_bundled_people(experiment, progress)
+    find_tier(services.capabilities_of(experiment), services.tier_of(experiment))
+    _check_cloaks(experiment)
+    return experiment, preparation.prepare(experiment, progress)
 
 
 def start(
@@ -52,7 +51,7 @@ def start(
 ) -> RunFolder:
     """Begin a run, once its input is known to be sound, and work on it to the end."""
     folder = new_run(runs, run_id)
-    experiment, prepared, _ = _planned(experiment, progress)
+    experiment, prepared = _checked(experiment, progress)
     private_folder(folder.path)
     with folder.locked(), records.ending(folder):
         preparation.save(folder, prepared)
@@ -102,8 +101,6 @@ def _call(
     """Make every planned call that is not answered yet, then write down what it shows."""
     capabilities = provider.capabilities
     tier = find_tier(capabilities, services.tier_of(experiment))
-    clock = WallClock()
-    pacing = Pacing(state_folder() / "pacing.db", provider.account, tier.rates, clock)
     budget = Budget(
         experiment.max_calls,
         experiment.max_cost,
@@ -116,7 +113,7 @@ def _call(
             expand(experiment.provider, capabilities, folder.id, experiment.arms(), prepared.split)
         )
         ledger.doubt_unanswered()
-        executor = Executor(provider, ledger, pacing, budget, clock)
+        executor = services.executor(experiment, provider, ledger, budget)
         steps = Steps(
             executor,
             uploads.within(capabilities),
@@ -125,7 +122,7 @@ def _call(
             candidates=min(experiment.candidates, capabilities.candidates_max),
         )
         try:
-            _carry_out(steps, ledger, pacing.spacing_s, progress)
+            _carry_out(steps, ledger, executor.spacing_s, progress)
         finally:
             records.note_service(folder, provider)
             records.write_down(experiment, folder, prepared, ledger, provider)
@@ -134,10 +131,9 @@ def _call(
 
 
 def _carry_out(steps: Steps, ledger: Ledger, floor_s: float, progress: Progress) -> None:
-    open_rows = [
-        row for row in ledger.calls() if row.state in (CallState.PLANNED, CallState.UNKNOWN)
-    ]
-    total = len(ledger.calls())
+    rows = ledger.calls()
+    open_rows = [row for row in rows if row.state in (CallState.PLANNED, CallState.UNKNOWN)]
+    total = len(rows)
     done = total - len(open_rows)
     with progress.stage("calls made", total, floor_s=floor_s) as advance:
         advance(done)

@@ -4,8 +4,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from audit.clock import WallClock
+from audit.execution import Budget, Executor
 from audit.experiment import Experiment
-from audit.folders import RunFolder, private_folder
+from audit.folders import RunFolder, private_folder, state_folder
+from audit.ledger import Ledger
+from audit.pacing import Pacing
+from audit.plan import find_tier
 from audit.settings import AzureSettings
 from providers.base import Capabilities, Provider
 
@@ -44,6 +49,16 @@ def opened(experiment: Experiment, folder: RunFolder) -> Iterator[Provider]:
         )
         with closing(provider):
             yield provider
+
+
+def executor(
+    experiment: Experiment, provider: Provider, ledger: Ledger, budget: Budget | None = None
+) -> Executor:
+    """Return what makes calls to an open provider, at the pace of the experiment's tier."""
+    clock = WallClock()
+    tier = find_tier(provider.capabilities, tier_of(experiment))
+    pacing = Pacing(state_folder() / "pacing.db", provider.account, tier.rates, clock)
+    return Executor(provider, ledger, pacing, budget or Budget(), clock)
 
 
 @contextmanager

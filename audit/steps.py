@@ -65,12 +65,6 @@ class Steps:
         """Return the pseudonym under which a person is enrolled: no name leaves the machine."""
         return content_hash([self._run_id, person])[:16]
 
-    def person_ids(self, arm: str) -> dict[str, str]:
-        """Return the people of an arm's gallery by the service's ids."""
-        return {
-            remote: person for (where, person), remote in self._person_ids.items() if where == arm
-        }
-
     def _answers(
         self, verb: str, key: str, subject: Callable[[CallRow], str]
     ) -> dict[tuple[str, str], str]:
