@@ -226,7 +226,11 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class RecognisedFace:
-    """A face found by a local recogniser: its box in pixels and its unit embedding."""
+    """A face found by a local recogniser: its box in pixels and its unit embedding.
+
+    `landmarks` (x, y in pixels) are the eye at the photo's left, the eye at its right, the nose
+    tip, the mouth corner at the left and the one at the right; empty if they are not known.
+    """
 
     left: int
     top: int
@@ -234,6 +238,7 @@ class RecognisedFace:
     height: int
     confidence: float
     embedding: Sequence[float]
+    landmarks: Sequence[tuple[float, float]] = ()
 
 
 class Recogniser(Protocol):

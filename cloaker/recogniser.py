@@ -71,6 +71,7 @@ class LocalRecogniser:
                 height=round(face.height),
                 confidence=face.probability,
                 embedding=tuple(embedding),
+                landmarks=face.landmarks,
             )
             for face, embedding in zip(faces, embeddings, strict=True)
         )

@@ -1,6 +1,5 @@
 """Detect, identify, verify. How enrolled faces become a person's score: see `Matching`."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from audit.types import RecognisedFace
 from providers.emulators.azure_faces import find_faces, image_body
 from providers.emulators.azure_groups import refuse_while_training
-from providers.emulators.azure_store import AzureStore, DetectedFace, Embedding, Gallery
+from providers.emulators.azure_store import AzureStore, DetectedFace, Gallery
 from providers.emulators.azure_wire import (
     DETECTION_MODELS,
     RECOGNITION_MODELS,
@@ -24,6 +23,8 @@ from providers.emulators.azure_wire import (
     number,
 )
 from providers.emulators.calibration import Calibration
+from providers.emulators.database import Embedding
+from providers.emulators.matching import cosine, rank
 from providers.emulators.options import Matching
 from providers.emulators.recognition import FaceFinder
 
@@ -101,21 +102,14 @@ class Recognition:
             gallery = self._group(body)
             _refuse_other_models([first], gallery.model)
             enrolled = self._enrolled(gallery, body.get("personId"))
-        confidence = self._calibration.score(_cosine(enrolled, first.embedding, self._matching))
+        confidence = self._calibration.score(cosine(enrolled, first.embedding, self._matching))
         return JSONResponse({"isIdentical": confidence >= _CUT, "confidence": confidence})
 
     def _ranked(
         self, gallery: Gallery, face: DetectedFace, threshold: float
     ) -> list[dict[str, Any]]:
         people, embeddings = self._store.trained_faces(gallery.id)
-        rows: dict[str, list[int]] = defaultdict(list)
-        for row, person in enumerate(people):
-            rows[person].append(row)
-        cosines = {
-            person: _cosine(embeddings[own], face.embedding, self._matching)
-            for person, own in rows.items()
-        }
-        ranked = sorted(cosines.items(), key=lambda item: (-item[1], item[0]))
+        ranked = rank(people, embeddings, face.embedding, self._matching)
         scored = [(person, self._calibration.score(cosine)) for person, cosine in ranked]
         return [
             {"personId": person, "confidence": score}
@@ -160,14 +154,6 @@ class Recognition:
             message = "No persisted face of the person is found."
             raise ServiceError(404, "PersistedFaceNotFound", message)
         return embeddings
-
-
-def _cosine(enrolled: Embedding, probe: Embedding, matching: Matching) -> float:
-    if matching is Matching.NEAREST:
-        return float((enrolled @ probe).max())
-    centroid = enrolled.mean(axis=0)
-    length = float(np.linalg.norm(centroid))
-    return float(centroid @ probe) / length if length else 0.0
 
 
 def _rectangle(face: RecognisedFace) -> dict[str, int]:

@@ -4,18 +4,13 @@ Training marks the faces that it saw: faces added later stay unknown to identifi
 next training, faces deleted later are gone at once.
 """
 
-import sqlite3
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from audit.errors import UserError
-
-Embedding = NDArray[np.float32]
+from providers.emulators import database
+from providers.emulators.database import Embedding
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS galleries (
@@ -73,14 +68,7 @@ class AzureStore:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        try:
-            self._database = _open(folder)
-        except (OSError, sqlite3.Error) as error:
-            raise UserError(
-                f"The emulator's state folder {folder} cannot be used: {error}.",
-                expected="a folder that can be written, empty or filled by this emulator",
-                remedy="choose another folder with --state",
-            ) from error
+        self._database = database.opened(folder, "azure.db", _SCHEMA)
         self._matrices: dict[str, tuple[list[str], Embedding]] = {}
 
     def close(self) -> None:
@@ -156,7 +144,7 @@ class AzureStore:
 
     def add_face(self, person: str, user_data: str | None, embedding: Sequence[float]) -> str:
         """Store a face of a person; return its id."""
-        face, blob = str(uuid.uuid4()), _blob(embedding)
+        face, blob = str(uuid.uuid4()), database.blob(embedding)
         self._write("INSERT INTO faces VALUES (?, ?, ?, ?, 0)", face, person, user_data, blob)
         return face
 
@@ -194,7 +182,7 @@ class AzureStore:
     ) -> str:
         """Remember a detected face until it expires; return its id."""
         face = str(uuid.uuid4())
-        row = (face, model, _blob(embedding), expires)
+        row = (face, model, database.blob(embedding), expires)
         self._database.execute("DELETE FROM detected WHERE expires <= ?", (now,))
         self._database.execute("INSERT INTO detected VALUES (?, ?, ?, ?)", row)
         return face
@@ -203,7 +191,7 @@ class AzureStore:
         """Return a detected face that has not expired."""
         query = "SELECT model, embedding FROM detected WHERE id = ? AND expires > ?"
         rows = self._read(query, face, now)
-        return DetectedFace(rows[0][0], _embedding(rows[0][1])) if rows else None
+        return DetectedFace(rows[0][0], database.embedding(rows[0][1])) if rows else None
 
     def trained_faces(self, gallery: str) -> tuple[list[str], Embedding]:
         """Return the trained faces of a group, by person: person ids and embeddings N x D."""
@@ -213,13 +201,16 @@ class AzureStore:
                 "WHERE gallery = ? AND trained = 1 ORDER BY person"
             )
             rows = self._read(query, gallery)
-            self._matrices[gallery] = [row[0] for row in rows], _matrix(row[1] for row in rows)
+            self._matrices[gallery] = (
+                [row[0] for row in rows],
+                database.matrix(row[1] for row in rows),
+            )
         return self._matrices[gallery]
 
     def embeddings_of(self, person: str) -> Embedding:
         """Return the embeddings N x D of all faces of a person."""
         rows = self._read("SELECT embedding FROM faces WHERE person = ?", person)
-        return _matrix(row[0] for row in rows)
+        return database.matrix(row[0] for row in rows)
 
     def _with_faces(self, row: tuple[Any, ...]) -> Person:
         person, name, user_data = row
@@ -232,28 +223,3 @@ class AzureStore:
         """Change what identification may depend on."""
         self._database.execute(statement, values)
         self._matrices.clear()
-
-
-def _open(folder: Path | None) -> sqlite3.Connection:
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = ":memory:" if folder is None else str(folder / "azure.db")
-    database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
-    database.execute("PRAGMA foreign_keys = ON")
-    database.executescript(_SCHEMA)
-    return database
-
-
-def _blob(embedding: Sequence[float]) -> bytes:
-    return np.asarray(embedding, np.float32).tobytes()
-
-
-def _embedding(blob: bytes) -> Embedding:
-    return np.frombuffer(blob, np.float32)
-
-
-def _matrix(blobs: Iterable[bytes]) -> Embedding:
-    rows = [_embedding(blob) for blob in blobs]
-    return np.stack(rows) if rows else np.zeros((0, 0), np.float32)

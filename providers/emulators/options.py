@@ -28,8 +28,8 @@ class Options:
 
     `state` is the folder that survives a restart, None = memory only. `keys` are the keys that
     are let in, None = every key that is not empty. `gated`: the account lacks Microsoft's
-    approval for identification. `training_s`: how long a training runs. `clock` gives Unix
-    seconds.
+    approval for identification. `training_s`: how long a training runs. `faces_max`: how many
+    faces the account may hold, None = as many as the service allows. `clock` gives Unix seconds.
     """
 
     rate: Rate | None = None
@@ -38,5 +38,6 @@ class Options:
     keys: frozenset[str] | None = None
     gated: bool = False
     training_s: float = 0.0
+    faces_max: int | None = None
     matching: Matching = Matching.NEAREST
     clock: Callable[[], float] = time.time

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 import uvicorn
@@ -15,7 +16,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from audit.errors import UserError
 from audit.types import Recogniser
-from providers.emulators.azure import AzureEmulator
 from providers.emulators.calibration import Calibration
 from providers.emulators.control import PREFIX, Control
 from providers.emulators.faults import (
@@ -31,8 +31,10 @@ from providers.emulators.options import Options
 from providers.emulators.service import Service
 from providers.emulators.throttle import Throttle
 
-_SERVICES: Mapping[str, Callable[[Recogniser, Calibration, Options], Service]] = {
-    "azure": AzureEmulator
+_SERVICES: Mapping[str, tuple[str, str]] = {
+    "azure": ("providers.emulators.azure", "AzureEmulator"),
+    "facepp": ("providers.emulators.facepp", "FaceppEmulator"),
+    "rekognition": ("providers.emulators.rekognition", "RekognitionEmulator"),
 }
 _LAST_ANSWERS_S = 1.0
 _KEEP_ALIVE_S = 75
@@ -169,7 +171,8 @@ def _prepared(
         )
     options = options or Options()
     with contextlib.closing(_listen(host, port)) as listener:
-        service = _SERVICES[provider](recogniser, calibration, options)
+        module, emulator = _SERVICES[provider]
+        service = getattr(import_module(module), emulator)(recogniser, calibration, options)
         with contextlib.closing(service):
             yield _server(Emulator(service, options)), listener
 

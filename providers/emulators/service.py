@@ -28,7 +28,11 @@ class Service(Protocol):
         ...
 
     def failure(self, status: int, retry_after_s: float | None) -> Response:
-        """Return the service's answer with status 429, 500 or 503."""
+        """Return what the service answers when it throttles (429), fails (500) or is down (503).
+
+        The status on the wire is the service's own: Rekognition throttles with 400, Face++ with
+        403.
+        """
         ...
 
     def galleries(self) -> list[dict[str, Any]]:
