@@ -1,26 +1,32 @@
-"""An Azure Face resource: key, approval, and every operation's path and handler.
+"""An Azure Face resource: key, approval, and the answers to all operations."""
 
-Paths and methods: REST reference v1.2; any version segment is answered alike.
-"""
-
-from collections.abc import Awaitable, Callable
+import uuid
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
 
 from audit.types import Recogniser
-from providers.emulators.azure_groups import Groups
+from providers.emulators.azure_containers import Additions, Containers
+from providers.emulators.azure_detect import Detection
+from providers.emulators.azure_kinds import KINDS, Kind
+from providers.emulators.azure_lists import ListFaces
+from providers.emulators.azure_operations import (
+    Operation,
+    container_operations,
+    find_operation,
+    list_operations,
+    operation,
+    person_operations,
+)
 from providers.emulators.azure_persons import Persons
 from providers.emulators.azure_recognition import Recognition
-from providers.emulators.azure_store import AzureStore
+from providers.emulators.azure_similar import Similarity
+from providers.emulators.azure_store import AzureStore, Container, Face, Person
 from providers.emulators.azure_wire import ServiceError, flag
 from providers.emulators.calibration import Calibration
 from providers.emulators.options import Options
 from providers.emulators.recognition import FaceFinder
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 UNKNOWN = "Unknown"
 _FAILURES = {
@@ -41,6 +47,12 @@ _NOT_APPROVED = ServiceError(
     "Feature is not supported, missing approval for one or more of the following features: "
     "Identification,Verification. Please apply for access at https://aka.ms/facerecognition",
 )
+_NOT_APPROVED_IN_V1_0 = ServiceError(
+    403, "InvalidRequest", "Invalid request has been sent.", inner=_NOT_APPROVED
+)
+"""[?] Which version wraps the refusal is unpublished; users of v1.0 saw this outer code."""
+
+_NEED_APPROVAL = {"FindSimilar", "Group", "Identify", "Verify"}
 _NO_RESOURCE = ServiceError(404, "404", "Resource not found")
 
 
@@ -51,54 +63,50 @@ class AzureEmulator:
         self._options = options
         self._store = AzureStore(options.state)
         finder = FaceFinder(recogniser)
-        groups = Groups(self._store, options)
-        persons = Persons(self._store, finder, options.clock)
-        recognition = Recognition(self._store, finder, calibration, options.clock, options.matching)
-        self._routes = [
-            Route("/face/{version}" + path, handler, methods=[method], name=name)
-            for name, method, path, handler in _operations(groups, persons, recognition)
-        ]
+        self._table = _faces_operations(self._store, finder, calibration, options)
+        additions = Additions()
+        for kind in KINDS.values():
+            self._table += _kind_operations(kind, self._store, finder, additions, options)
 
     @property
     def operations(self) -> frozenset[str]:
         """The names of all operations."""
-        return frozenset(route.name for route in self._routes)
+        return frozenset(operation.name for operation in self._table)
 
     def operation(self, request: Request) -> str:
         """Return the name of the operation that a request asks for."""
-        route = self._route(request)
-        return route.name if route else UNKNOWN
+        found = find_operation(self._table, request)
+        return found.name if found else UNKNOWN
 
     def refusal(self, request: Request) -> Response | None:
         """Return the answer to a request without a valid key."""
-        key = request.headers.get("Ocp-Apim-Subscription-Key", "")
-        keys = self._options.keys
+        key, keys = _key(request), self._options.keys
         known = key in keys if keys is not None else bool(key)
-        return None if known else _NO_KEY.response()
+        return None if known else _stamped(_NO_KEY.response())
 
     async def handle(self, request: Request) -> Response:
         """Carry out an operation and return its answer, be it an error."""
-        route = self._route(request)
+        found = find_operation(self._table, request)
         try:
-            if route is None:
+            if found is None:
                 raise _NO_RESOURCE
-            if self._options.gated and _needs_approval(route.name, request):
-                raise _NOT_APPROVED
-            answer: Response = await route.endpoint(request)
+            if self._options.gated:
+                _refuse_without_approval(found, request)
+            answer = await found.handler(request)
         except ServiceError as error:
-            return error.response()
-        return answer
+            answer = error.response()
+        return _stamped(answer)
 
     def failure(self, status: int, retry_after_s: float | None) -> Response:
         """Return the answer with status 429, 500 or 503."""
-        return _FAILURES[status].response(retry_after_s)
+        return _stamped(_FAILURES[status].response(retry_after_s))
 
     def galleries(self) -> list[dict[str, Any]]:
-        """Return all that is stored, by group and person, without embeddings."""
+        """Return all that is stored, without embeddings: groups by person, lists by face."""
         return [
-            {"gallery": gallery.id, "persons": [self._shown(person) for person in persons]}
-            for gallery in self._store.galleries()
-            for persons in [self._store.persons(gallery.id)]
+            self._shown(kind, container)
+            for kind in KINDS.values()
+            for container in self._store.containers(kind.path)
         ]
 
     def clear(self) -> None:
@@ -109,53 +117,65 @@ class AzureEmulator:
         """Close the store."""
         self._store.close()
 
-    def _shown(self, person: Any) -> dict[str, Any]:
-        faces = self._store.faces(person.id)
-        return {
-            "person": person.name,
-            "person_id": person.id,
-            "faces": [{"face_id": face, "user_data": data} for face, data in faces],
-        }
+    def _shown(self, kind: Kind, container: Container) -> dict[str, Any]:
+        persons = [self._shown_person(person) for person in self._store.persons(container.key)]
+        shown: dict[str, Any] = {"gallery": container.id, "persons": persons}
+        if not kind.has_persons:
+            shown["faces"] = _shown_faces(self._store.faces_of_list(container.key))
+        return shown
 
-    def _route(self, request: Request) -> Route | None:
-        for route in self._routes:
-            match, scope = route.matches(request.scope)
-            if match is Match.FULL:
-                request.scope["path_params"] = scope["path_params"]
-                return route
-        return None
+    def _shown_person(self, person: Person) -> dict[str, Any]:
+        faces = self._store.faces_of_person(person.id)
+        return {"person": person.name, "person_id": person.id, "faces": _shown_faces(faces)}
 
 
-def _needs_approval(operation: str, request: Request) -> bool:
-    if operation == "Detect":
-        return flag(request, "returnFaceId", default=True)
-    return operation in {"Identify", "Verify"}
+def _shown_faces(faces: list[Face]) -> list[dict[str, Any]]:
+    return [{"face_id": face.id, "user_data": face.user_data} for face in faces]
 
 
-def _operations(
-    groups: Groups, persons: Persons, recognition: Recognition
-) -> list[tuple[str, str, str, Handler]]:
-    group = "/largepersongroups/{group}"
-    person = f"{group}/persons/{{person}}"
-    face = f"{person}/persistedfaces/{{face}}"
+def _key(request: Request) -> str:
+    """Return the key of the resource or a token of Microsoft Entra ID; both are secrets."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return request.headers.get("Ocp-Apim-Subscription-Key", "") or (
+        token.strip() if scheme.lower() == "bearer" else ""
+    )
+
+
+def _stamped(answer: Response) -> Response:
+    """Give an answer the id that Microsoft's support asks for."""
+    answer.headers["apim-request-id"] = str(uuid.uuid4())
+    return answer
+
+
+def _refuse_without_approval(found: Operation, request: Request) -> None:
+    asks_id = found.name == "Detect" and flag(request, "returnFaceId", default=True)
+    if asks_id or found.name in _NEED_APPROVAL:
+        old = request.path_params["version"].lower() == "v1.0"
+        raise _NOT_APPROVED_IN_V1_0 if old else _NOT_APPROVED
+
+
+def _faces_operations(
+    store: AzureStore, finder: FaceFinder, calibration: Calibration, options: Options
+) -> list[Operation]:
+    detection = Detection(store.detected, finder, options.clock)
+    recognition = Recognition(store, calibration, options.clock, options.matching)
+    similarity = Similarity(store, calibration, options.clock)
     return [
-        ("Detect", "POST", "/detect", recognition.detect),
-        ("Identify", "POST", "/identify", recognition.identify),
-        ("Verify", "POST", "/verify", recognition.verify),
-        ("GetLargePersonGroups", "GET", "/largepersongroups", groups.list_all),
-        ("CreateLargePersonGroup", "PUT", group, groups.create),
-        ("GetLargePersonGroup", "GET", group, groups.get),
-        ("UpdateLargePersonGroup", "PATCH", group, groups.update),
-        ("DeleteLargePersonGroup", "DELETE", group, groups.delete),
-        ("TrainLargePersonGroup", "POST", f"{group}/train", groups.train),
-        ("GetLargePersonGroupTrainingStatus", "GET", f"{group}/training", groups.training),
-        ("CreateLargePersonGroupPerson", "POST", f"{group}/persons", persons.create),
-        ("GetLargePersonGroupPersons", "GET", f"{group}/persons", persons.list_all),
-        ("GetLargePersonGroupPerson", "GET", person, persons.get),
-        ("UpdateLargePersonGroupPerson", "PATCH", person, persons.update),
-        ("DeleteLargePersonGroupPerson", "DELETE", person, persons.delete),
-        ("AddLargePersonGroupPersonFace", "POST", f"{person}/persistedfaces", persons.add_face),
-        ("GetLargePersonGroupPersonFace", "GET", face, persons.get_face),
-        ("UpdateLargePersonGroupPersonFace", "PATCH", face, persons.update_face),
-        ("DeleteLargePersonGroupPersonFace", "DELETE", face, persons.delete_face),
+        operation("Detect", "POST", "/detect", detection.detect),
+        operation("Identify", "POST", "/identify", recognition.identify),
+        operation("Verify", "POST", "/verify", recognition.verify),
+        operation("FindSimilar", "POST", "/findsimilars", similarity.find_similar),
+        operation("Group", "POST", "/group", similarity.group),
     ]
+
+
+def _kind_operations(
+    kind: Kind, store: AzureStore, finder: FaceFinder, additions: Additions, options: Options
+) -> list[Operation]:
+    containers = Containers(kind, store, additions, options)
+    operations = list(container_operations(kind, containers))
+    if kind.has_persons:
+        persons = Persons(kind, store, finder, additions, options)
+        return operations + list(person_operations(kind, persons))
+    faces = ListFaces(kind, store, finder, additions, options)
+    return operations + list(list_operations(kind, faces))

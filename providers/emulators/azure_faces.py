@@ -6,10 +6,18 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from audit.types import RecognisedFace
-from providers.emulators.azure_wire import ServiceError, bad_argument, json_body
+from providers.emulators.azure_wire import (
+    DETECTION_MODELS,
+    ServiceError,
+    bad_argument,
+    json_body,
+    model,
+)
+from providers.emulators.download import download
 from providers.emulators.images import ImageHeader, read_header
 from providers.emulators.recognition import FaceFinder
 
+FACE_USER_DATA_MAX = 1024
 _BYTES_MIN = 1024
 _BYTES_MAX = 6 * 1024 * 1024
 _SIDE_MAX = 4096
@@ -28,21 +36,45 @@ class FoundFaces:
     height: int
 
 
+@dataclass(frozen=True, slots=True)
+class NewFace:
+    """A face to be stored."""
+
+    user_data: str | None
+    embedding: Sequence[float]
+
+
 async def image_body(request: Request) -> bytes:
-    """Return the uploaded picture's bytes; raises for a link, as no server can be reached."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    """Return the picture that a request carries, or that its JSON body names by a link."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "application/octet-stream":
         return await request.body()
     if content_type != "application/json":
         raise ServiceError(415, "BadArgument", "Invalid Media Type.")
-    if not isinstance((await json_body(request)).get("url"), str):
+    url = (await json_body(request)).get("url")
+    if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
         raise ServiceError(400, "InvalidURL", "Invalid image URL.")
-    raise ServiceError(
-        400,
-        "InvalidURL",
-        "Invalid image URL or error downloading from target server. Remote server error "
-        'returned: "An error occurred while sending the request."',
-    )
+    try:
+        return await download(url, bytes_max=_BYTES_MAX)
+    except ValueError as error:
+        raise ServiceError(
+            400,
+            "InvalidURL",
+            "Invalid image URL or error downloading from target server. Remote server error "
+            'returned: "An error occurred while sending the request."',
+        ) from error
+
+
+async def new_face(finder: FaceFinder, request: Request) -> NewFace:
+    """Return the one face that a request wants stored; raises for a picture that is refused."""
+    query = request.query_params
+    model(query.get("detectionModel"), DETECTION_MODELS, "detectionModel")
+    user_data = query.get("userData")
+    if user_data is not None and len(user_data) > FACE_USER_DATA_MAX:
+        raise bad_argument("'userData' is too long.")
+    found = await find_faces(finder, await image_body(request))
+    face = _chosen_face(found, query.get("targetFace") or None)
+    return NewFace(user_data, face.embedding)
 
 
 async def find_faces(finder: FaceFinder, image: bytes) -> FoundFaces:
@@ -58,7 +90,7 @@ async def find_faces(finder: FaceFinder, image: bytes) -> FoundFaces:
     return FoundFaces(faces[:_FACES_MAX], header.width, header.height)
 
 
-def chosen_face(found: FoundFaces, target: str | None) -> RecognisedFace:
+def _chosen_face(found: FoundFaces, target: str | None) -> RecognisedFace:
     """Return the one face, or with a target "left,top,width,height" the one that it covers best."""
     faces = found.faces
     if target is not None:
@@ -101,8 +133,8 @@ def _smallest_face_px(header: ImageHeader) -> float:
 
 
 def _target_box(target: str, found: FoundFaces) -> tuple[int, int, int, int]:
-    numbers = target.split(",")
-    if len(numbers) != 4 or not all(number.isdecimal() for number in numbers):
+    numbers = [number.strip() for number in target.split(",")]
+    if len(numbers) != 4 or not all(_is_whole(number) for number in numbers):
         raise bad_argument("Invalid argument targetFace.")
     left, top, width, height = map(int, numbers)
     if not width or not height:
@@ -110,6 +142,10 @@ def _target_box(target: str, found: FoundFaces) -> tuple[int, int, int, int]:
     if left + width > found.width or top + height > found.height:
         raise bad_argument("Argument targetFace out of range.")
     return left, top, width, height
+
+
+def _is_whole(number: str) -> bool:
+    return number.isascii() and number.isdecimal() and len(number) < 10
 
 
 def _overlap(face: RecognisedFace, box: tuple[int, int, int, int]) -> int:

@@ -1,122 +1,141 @@
-"""Persons of a large person group and their persisted faces."""
+"""Persons of a group of either kind and their persisted faces."""
 
-from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from providers.emulators.azure_faces import chosen_face, find_faces, image_body
-from providers.emulators.azure_groups import find_group, refuse_while_training
-from providers.emulators.azure_store import AzureStore, Person
+from providers.emulators.azure_containers import (
+    Additions,
+    find_container,
+    refuse_while_training,
+    resource_name,
+    shown_face,
+)
+from providers.emulators.azure_faces import FACE_USER_DATA_MAX, new_face
+from providers.emulators.azure_kinds import FACES_PER_PERSON, Kind, quota
+from providers.emulators.azure_store import AzureStore, Container, Face, Person
 from providers.emulators.azure_wire import (
-    DETECTION_MODELS,
     ServiceError,
-    bad_argument,
+    as_uuid,
     json_body,
-    model,
     name_and_user_data,
     page,
     text_field,
 )
+from providers.emulators.options import Options
 from providers.emulators.recognition import FaceFinder
-
-_FACES_PER_PERSON = 248
-_FACE_USER_DATA_MAX = 1024
 
 
 class Persons:
-    """The operations below /largepersongroups/{group}/persons."""
+    """The operations below /{kind}/{container}/persons."""
 
-    def __init__(self, store: AzureStore, finder: FaceFinder, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        store: AzureStore,
+        finder: FaceFinder,
+        additions: Additions,
+        options: Options,
+    ) -> None:
+        self._kind = kind
         self._store = store
         self._finder = finder
-        self._clock = clock
+        self._additions = additions
+        self._options = options
 
     async def create(self, request: Request) -> Response:
         """POST .../persons."""
-        gallery = find_group(self._store, request)
-        refuse_while_training(gallery, self._clock())
+        group = find_container(self._store, self._kind, request)
+        refuse_while_training(group, self._options.clock())
         name, user_data = name_and_user_data(await json_body(request))
-        person = self._store.add_person(gallery.id, name or "", user_data)
+        if self._store.count_persons(group.key) >= self._kind.members_max:
+            raise quota(f"Person number reached {self._kind.words.lower()} level limit.")
+        person = self._store.add_person(group.key, name or "", user_data)
         return JSONResponse({"personId": person})
 
     async def get(self, request: Request) -> Response:
         """GET .../persons/{person}."""
-        return JSONResponse(_shown(self._find(request)))
+        _, person = self._find(request)
+        return JSONResponse(_shown(person))
 
-    async def list_all(self, request: Request) -> Response:
+    async def list_page(self, request: Request) -> Response:
         """GET .../persons."""
-        gallery = find_group(self._store, request)
-        persons = self._store.persons(gallery.id, *page(request))
+        group = find_container(self._store, self._kind, request)
+        persons = self._store.persons(group.key, *page(request))
         return JSONResponse([_shown(person) for person in persons])
 
     async def update(self, request: Request) -> Response:
         """PATCH .../persons/{person}."""
-        person = self._find(request, writing=True)
+        _, person = self._find(request, writing=True)
         changes = name_and_user_data(await json_body(request), updating=True)
         self._store.update_person(person.id, *changes)
         return Response()
 
     async def delete(self, request: Request) -> Response:
         """DELETE .../persons/{person}."""
-        self._store.delete_person(self._find(request, writing=True).id)
+        group, person = self._find(request, writing=True)
+        self._additions.refuse_deletion(resource_name(group, person.id))
+        self._store.delete_person(person.id)
         return Response()
 
     async def add_face(self, request: Request) -> Response:
         """POST .../persons/{person}/persistedfaces."""
-        query = request.query_params
-        person = self._find(request, writing=True)
-        model(query.get("detectionModel"), DETECTION_MODELS, "detectionModel")
-        user_data = query.get("userData")
-        if user_data is not None and len(user_data) > _FACE_USER_DATA_MAX:
-            raise bad_argument("'userData' is too long.")
-        if len(person.face_ids) >= _FACES_PER_PERSON:
-            raise ServiceError(403, "QuotaExceeded", "Persisted face number reached limit.")
-        found = await find_faces(self._finder, await image_body(request))
-        face = chosen_face(found, query.get("targetFace"))
-        # The person may have been deleted, or training begun, while the photo was looked at.
-        self._find(request, writing=True)
-        stored = self._store.add_face(person.id, user_data, face.embedding)
+        group, person = self._find(request, writing=True)
+        self._refuse_too_many(person)
+        with self._additions.to(resource_name(group), resource_name(group, person.id)):
+            face = await new_face(self._finder, request)
+        # Training may have begun, or other faces arrived, while the photo was looked at.
+        group, person = self._find(request, writing=True)
+        self._refuse_too_many(person)
+        stored = self._store.add_face(group.key, person.id, face.user_data, face.embedding)
         return JSONResponse({"persistedFaceId": stored})
 
     async def get_face(self, request: Request) -> Response:
         """GET .../persistedfaces/{face}."""
-        face, user_data = self._find_face(request)
-        return JSONResponse({"persistedFaceId": face, "userData": user_data})
+        return JSONResponse(shown_face(self._find_face(request)))
 
     async def update_face(self, request: Request) -> Response:
         """PATCH .../persistedfaces/{face}."""
-        face, _ = self._find_face(request, writing=True)
+        face = self._find_face(request, writing=True)
         body = await json_body(request)
-        user_data = text_field(body, "userData", longest=_FACE_USER_DATA_MAX)
-        self._store.update_face(face, user_data)
+        self._store.update_face(face.id, text_field(body, "userData", longest=FACE_USER_DATA_MAX))
         return Response()
 
     async def delete_face(self, request: Request) -> Response:
         """DELETE .../persistedfaces/{face}."""
-        face, _ = self._find_face(request, writing=True)
-        self._store.delete_face(face)
+        self._store.delete_face(self._find_face(request, writing=True).id)
         return Response()
 
-    def _find(self, request: Request, *, writing: bool = False) -> Person:
-        gallery = find_group(self._store, request)
-        wanted = request.path_params["person"]
-        person = self._store.person(gallery.id, wanted)
+    def _refuse_too_many(self, person: Person) -> None:
+        if len(person.face_ids) >= FACES_PER_PERSON:
+            raise quota()
+        most = self._options.faces_max
+        if most is not None and self._store.count_faces() >= most:
+            raise quota()
+
+    def _find(self, request: Request, *, writing: bool = False) -> tuple[Container, Person]:
+        group = find_container(self._store, self._kind, request)
+        wanted = as_uuid(request.path_params["person"])
+        if wanted is None:
+            raise ServiceError(404, "PersonNotFound", "Person ID is invalid.")
+        person = self._store.person(group.key, wanted)
         if person is None:
             raise ServiceError(404, "PersonNotFound", f"Person {wanted} is not found.")
         if writing:
-            refuse_while_training(gallery, self._clock())
-        return person
+            refuse_while_training(group, self._options.clock())
+        return group, person
 
-    def _find_face(self, request: Request, *, writing: bool = False) -> tuple[str, str | None]:
-        person = self._find(request, writing=writing)
-        wanted = request.path_params["face"]
-        for face, user_data in self._store.faces(person.id):
-            if face == wanted:
-                return face, user_data
-        message = f"Persisted face {wanted} is not found."
-        raise ServiceError(404, "PersistedFaceNotFound", message)
+    def _find_face(self, request: Request, *, writing: bool = False) -> Face:
+        group, person = self._find(request, writing=writing)
+        wanted = as_uuid(request.path_params["face"])
+        if wanted is None:
+            raise ServiceError(404, "PersistedFaceNotFound", "Persisted face ID is invalid.")
+        face = self._store.face(group.key, person.id, wanted)
+        if face is None:
+            message = f"Persisted face {wanted} is not found."
+            raise ServiceError(404, "PersistedFaceNotFound", message)
+        return face
 
 
 def _shown(person: Person) -> dict[str, Any]:

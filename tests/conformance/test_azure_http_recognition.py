@@ -42,8 +42,8 @@ def test_detect(ask: Ask, stub: SimpleNamespace) -> None:
         "returnFaceId=maybe",
         "faceIdTimeToLive=59",
         "faceIdTimeToLive=86401",
-        "returnFaceAttributes=glasses",
-        "returnFaceLandmarks=true",
+        "returnFaceAttributes=shoeSize",
+        "detectionModel=detection_02&returnFaceLandmarks=true",
     ],
 )
 def test_detect_arguments_that_are_refused(
