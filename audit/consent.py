@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from audit import services
 from audit.clock import utc
 from audit.errors import UserError
 from audit.experiment import Experiment
@@ -13,9 +14,9 @@ from audit.experiment import Experiment
 def ask(experiment: Experiment, *, yes: bool) -> Mapping[str, Any]:
     """Return the consent for the manifest; raises UserError when it is not given.
 
-    An emulator is this machine: nothing leaves, nothing is asked.
+    An emulator and a local recogniser are this machine: nothing leaves, nothing is asked.
     """
-    if experiment.is_emulated:
+    if not services.leaves_this_machine(experiment):
         return {"needed": False}
     if not yes and not _answer(experiment):
         raise UserError(

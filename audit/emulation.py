@@ -39,16 +39,13 @@ def serve(
 
 def behaviour(rate: str | None, latency_ms: float, state: Path | None, matching: str) -> "Options":
     """Return how the emulator shall behave; raises UserError for an unknown `matching`."""
-    from providers.emulators.options import Matching, Options
-
-    if matching not in list(Matching):
-        raise UserError(f"--matching {matching!r} is unknown.", expected=" or ".join(Matching))
+    from providers.emulators.options import Options
 
     return Options(
         rate=parse_rate(rate) if rate else None,
         latency_ms=latency_ms,
         state=private_folder(state) if state else None,
-        matching=Matching(matching),
+        matching=services.matching(matching),
     )
 
 

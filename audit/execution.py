@@ -5,7 +5,7 @@ and the ledger stands between pacing and the wire, so that nothing leaves unreco
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +42,11 @@ class CallFailed(Exception):  # noqa: N818 - an outcome, not a fault
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Where to stop. `usd_per_call` prices calls that are not free."""
+    """Where to stop. `usd` prices a call of an operation."""
 
     max_calls: int | None = None
     max_cost_usd: float | None = None
-    usd_per_call: float = 0.0
-    unpriced_operations: frozenset[str] = frozenset()
+    usd: Callable[[str], float] = lambda _: 0.0
 
     def check(self, spent: Mapping[str, int], operation: str) -> None:
         """Raise Stopped if one more call of `operation` would exceed the budget."""
@@ -57,9 +56,8 @@ class Budget:
                 f"the budget of {self.max_calls} calls is spent.",
                 remedy="`audit resume` the run with a larger --max-calls",
             )
-        priced = {*spent, operation} - self.unpriced_operations
-        count = sum(spent.get(name, 0) + (name == operation) for name in priced)
-        if self.max_cost_usd is not None and count * self.usd_per_call > self.max_cost_usd + 1e-9:
+        cost = self.usd(operation) + sum(self.usd(name) * spent[name] for name in spent)
+        if self.max_cost_usd is not None and cost > self.max_cost_usd + 1e-9:
             raise Stopped(
                 f"the budget of {self.max_cost_usd} USD is spent.",
                 remedy="`audit resume` the run with a larger --max-cost",
@@ -79,10 +77,9 @@ class Executor:
         self._clock = clock
         self._spent = ledger.attempts_by_operation()
 
-    @property
-    def spacing_s(self) -> float:
-        """Return the seconds between calls that the limits allow at best."""
-        return self._pacing.spacing_s
+    def least_s(self, operations: Sequence[str]) -> float:
+        """Return how long calls take, one after another, at the tier's limits."""
+        return sum(map(self._pacing.spacing_s, operations))
 
     def perform(
         self,
@@ -100,7 +97,7 @@ class Executor:
         def attempt() -> Answer:
             nonlocal doubtful
             if doubtful and (found := find()) is not None:
-                self.ledger.done(row.seq, utc(self._clock.now()), 0.0, found)
+                self.settle(row, found)
                 return found
             doubtful = True
             try:
@@ -122,10 +119,14 @@ class Executor:
             _give_up(failed)
             return None
 
+    def settle(self, row: CallRow, answer: Answer) -> None:
+        """Record the answer to a call that the service carried out without telling so."""
+        self.ledger.done(row.seq, utc(self._clock.now()), 0.0, answer)
+
     def _attempt(self, row: CallRow, send: Callable[[], Answer]) -> Answer:
         operation = row.call.operation
         self._budget.check(self._spent, operation)
-        self._pacing.wait()
+        self._pacing.wait(operation)
         self.ledger.sent(row.seq, utc(self._clock.now()))
         self._spent[operation] = self._spent.get(operation, 0) + 1
         started = time.perf_counter()

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from audit.errors import UserError
 from audit.types import Arm, Game, Targets
@@ -15,19 +15,26 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 class Experiment(BaseModel):
     """What is asked, of whom, with which photos. Its keys are the names of the flags.
 
-    `network` cloaks; `emulator_network` stands behind the emulator and is used only with
-    `emulate`. `photos` None means the bundled generated people.
+    `network` cloaks. `recogniser` is the network of the recogniser on this machine, the one behind
+    an emulator or that of provider `local`, and `matching` is how it tells people apart. `gallery`,
+    `region`, `quality_filter` and `api_version` are for the services that know them. `photos` None
+    means the bundled generated people, `candidates` None as many as the service gives.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    provider: Literal["azure", "mock"]
+    provider: str
     emulate: bool = False
     endpoint: str | None = None
+    region: str | None = None
     api_version: str = "v1.2"
+    gallery: str | None = None
+    quality_filter: Literal["NONE", "AUTO", "LOW", "MEDIUM", "HIGH"] = "NONE"
     tier: str | None = None
+    prices: Path | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.0
-    candidates: Annotated[int, Field(ge=1, le=100)] = 100
+    candidates: Annotated[int, Field(ge=1)] | None = None
+    verify_photos: Annotated[int, Field(ge=0)] = 1
 
     photos: Path | None = None
     person: tuple[str, ...] = ()
@@ -43,13 +50,23 @@ class Experiment(BaseModel):
     cloaked_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     game: Game = Game.POISON
     network: str = "bundled-mixer"
-    emulator_network: str = "bundled-conv"
-    emulator_matching: Literal["nearest", "centroid"] = "nearest"
+    recogniser: str = "bundled-conv"
+    matching: Literal["nearest", "centroid", "linear"] = "nearest"
     device: str = "auto"
 
     max_calls: Annotated[int, Field(ge=1)] | None = None
     max_cost: Annotated[float, Field(gt=0)] | None = None
     purge_after: bool = False
+
+    @field_validator("provider")
+    @classmethod
+    def _exists(cls, provider: str) -> str:
+        from providers import registry
+
+        known = ("mock", *registry.names())
+        if provider not in known:
+            raise ValueError(f"there are {', '.join(known)}")
+        return provider
 
     @model_validator(mode="after")
     def _one_way_to_say_it(self) -> "Experiment":
@@ -105,7 +122,8 @@ def _problem(item: dict[str, Any]) -> str:
         return f"unknown key {location[0]!r}"
     if item["type"] == "missing":
         return f"{location[0]} is missing"
-    return f"{location[0]} = {item['input']!r}: {item['msg']}"
+    said = str(item["msg"]).removeprefix("Value error, ")
+    return f"{location[0]} = {item['input']!r}: {said}"
 
 
 def read_toml(file: Path) -> dict[str, Any]:

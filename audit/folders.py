@@ -127,6 +127,22 @@ class RunFolder:
         return self.path / "emulator"
 
     @property
+    def local_state(self) -> Path:
+        return self.path / "local"
+
+    @property
+    def enrolment(self) -> Path:
+        return self.path / "enrolment.csv"
+
+    @property
+    def changed_uploads(self) -> Path:
+        return self.path / "changed_uploads.csv"
+
+    @property
+    def prices(self) -> Path:
+        return self.path / "prices.toml"
+
+    @property
     def log(self) -> Path:
         return self.path / "audit.log"
 

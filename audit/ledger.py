@@ -4,6 +4,7 @@ Each change is one durable commit. A call's row is written as `sent` before it l
 `done` or `failed` after, so that after a crash only rows in `sent` are in doubt.
 """
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,9 +17,7 @@ from typing import Any
 from audit.errors import UserError
 from audit.types import Observation, content_hash
 
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
+_VERSION_1 = """
 CREATE TABLE calls (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, provider TEXT NOT NULL, verb TEXT NOT NULL,
     operation TEXT NOT NULL, arm TEXT NOT NULL, gallery TEXT NOT NULL, person TEXT NOT NULL,
@@ -34,7 +33,20 @@ CREATE TABLE attempts (
 CREATE TABLE galleries (
     name TEXT PRIMARY KEY, arm TEXT NOT NULL, state TEXT NOT NULL
 ) STRICT;
+CREATE TABLE observations (run_id, utc, provider, service_model, game, arm, system, level, targets,
+    cloaked_fraction, probe_sha256, true_person, outcome, top_person, top_score, rank, true_score,
+    true_score_source, censored, threshold, native_score, latency_ms, attempts,
+    UNIQUE (arm, probe_sha256) ON CONFLICT REPLACE);
 """
+_VERSION_2 = """
+ALTER TABLE observations ADD COLUMN service_thresholds;
+CREATE TABLE changed_uploads (
+    arm TEXT NOT NULL, photo TEXT NOT NULL, uploaded_sha256 TEXT NOT NULL, bytes INTEGER NOT NULL,
+    change TEXT NOT NULL, PRIMARY KEY (arm, photo)
+) STRICT;
+"""
+_MIGRATIONS = (_VERSION_1, _VERSION_2)
+SCHEMA_VERSION = len(_MIGRATIONS)
 
 
 class CallState(StrEnum):
@@ -87,6 +99,7 @@ class CallRow:
     result: Mapping[str, Any]
     failure_kind: str | None
     failure_code: str | None
+    failure_message: str | None
 
 
 class Ledger:
@@ -204,13 +217,26 @@ class Ledger:
                 [astuple(observation) for observation in observations],
             )
 
+    def note_change(self, arm: str, photo: str, data: bytes, change: str) -> None:
+        """Record that a photo is uploaded changed: the hash of what leaves, and what was done."""
+        row = (arm, photo, hashlib.sha256(data).hexdigest(), len(data), change)
+        with self._transaction() as database:
+            database.execute("INSERT OR REPLACE INTO changed_uploads VALUES (?, ?, ?, ?, ?)", row)
+
+    def changes(self) -> list[dict[str, Any]]:
+        """Return every photo that was uploaded changed, by arm."""
+        rows = self._database.execute("SELECT * FROM changed_uploads ORDER BY arm, photo")
+        names = [column[0] for column in rows.description]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
     def calls(
         self, *, arm: str | None = None, verb: str | None = None, state: CallState | None = None
     ) -> list[CallRow]:
         """Return the calls of an arm, a verb or a state, in the order in which they were planned."""
         rows = self._database.execute(
             "SELECT seq, provider, verb, operation, arm, gallery, person, photos, repeat, state,"
-            " attempts, sent_utc, latency_ms, result, failure_kind, failure_code FROM calls"
+            " attempts, sent_utc, latency_ms, result, failure_kind, failure_code,"
+            " failure_message FROM calls"
             " WHERE arm = ifnull(:arm, arm) AND verb = ifnull(:verb, verb)"
             " AND state = ifnull(:state, state) ORDER BY seq",
             {"arm": arm, "verb": verb, "state": state},
@@ -263,12 +289,9 @@ class Ledger:
                 expected=f"schema {SCHEMA_VERSION} or older",
                 remedy="use the version that wrote the run, or a newer one",
             )
-        if version == 0:
-            columns = ", ".join(field.name for field in fields(Observation))
-            unique = "UNIQUE (arm, probe_sha256) ON CONFLICT REPLACE"
+        for number, statements in enumerate(_MIGRATIONS[version:], start=version + 1):
             self._database.executescript(
-                f"BEGIN IMMEDIATE;{_SCHEMA} CREATE TABLE observations ({columns}, {unique});"
-                f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                f"BEGIN IMMEDIATE; {statements} PRAGMA user_version = {number}; COMMIT;"
             )
 
     @contextmanager
@@ -284,7 +307,8 @@ class Ledger:
 
 def _call_row(row: tuple[Any, ...]) -> CallRow:
     seq, provider, verb, operation, arm, gallery, person, photos, repeat, *rest = row
-    state, attempts, sent_utc, latency_ms, result, failure_kind, failure_code = rest
+    state, attempts, sent_utc, latency_ms, result, *failure = rest
+    failure_kind, failure_code, failure_message = failure
     return CallRow(
         seq=seq,
         call=Call(
@@ -304,4 +328,5 @@ def _call_row(row: tuple[Any, ...]) -> CallRow:
         result=json.loads(result) if result else {},
         failure_kind=failure_kind,
         failure_code=failure_code,
+        failure_message=failure_message,
     )

@@ -13,10 +13,13 @@ from audit.folders import RunFolder, write_whole
 _PACKAGES = (
     "cloak-audit",
     "azure-ai-vision-face",
+    "boto3",
     "facenet-pytorch",
     "numpy",
     "pandas",
     "pillow",
+    "requests",
+    "scikit-learn",
     "scipy",
     "seaborn",
     "torch",

@@ -26,7 +26,10 @@ def _experiment_options(  # noqa: PLR0913 - each is an option that the contract 
     ] = None,
     provider: Annotated[
         str | None,
-        typer.Option(help="azure, or mock: Azure's adapter, emulator and generated people."),
+        typer.Option(
+            help="azure, rekognition, facepp, local (no service: a recogniser on this machine), "
+            "mock (Azure's adapter, emulator and generated people), or one that a package adds."
+        ),
     ] = None,
     level: Annotated[
         list[str] | None,
@@ -60,7 +63,15 @@ def _experiment_options(  # noqa: PLR0913 - each is an option that the contract 
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the split and the cloaks. [0]")] = None,
     tier: Annotated[
-        str | None, typer.Option(help="The service's plan: its rates and prices. [F0 for azure]")
+        str | None,
+        typer.Option(
+            help="The service's plan, which has its rates and prices. [azure: F0, facepp: trial, "
+            "rekognition: the region]"
+        ),
+    ] = None,
+    prices: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file with your own dated prices and rates, by tier."),
     ] = None,
     max_calls: Annotated[int | None, typer.Option(help="Stop before the call after these.")] = None,
     max_cost: Annotated[float | None, typer.Option(help="Stop before spending more, USD.")] = None,
@@ -71,15 +82,40 @@ def _experiment_options(  # noqa: PLR0913 - each is an option that the contract 
     network: Annotated[
         str | None, typer.Option(help="The embedding network that cloaks. [bundled-mixer]")
     ] = None,
-    emulator_network: Annotated[
-        str | None, typer.Option(help="The network behind the emulator. [bundled-conv]")
-    ] = None,
-    emulator_matching: Annotated[
+    recogniser: Annotated[
         str | None,
-        typer.Option(help="A person's score in the emulator: nearest face or centroid. [nearest]"),
+        typer.Option(help="The network behind the emulator, or of provider local. [bundled-conv]"),
+    ] = None,
+    matching: Annotated[
+        str | None,
+        typer.Option(
+            help="A person's score there: that of the nearest face, of the centroid, or (local "
+            "only) of a linear head. [nearest]"
+        ),
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="Of rekognition. [AWS_REGION, or the profile's]")
+    ] = None,
+    gallery: Annotated[
+        str | None,
+        typer.Option(help="Of rekognition: faces, or users (one vector a person). [faces]"),
+    ] = None,
+    quality_filter: Annotated[
+        str | None,
+        typer.Option(help="Of rekognition: which faces it drops. NONE, AUTO, LOW, ... [NONE]"),
+    ] = None,
+    api_version: Annotated[str | None, typer.Option(help="Of azure. [v1.2]")] = None,
+    verify_photos: Annotated[
+        int | None,
+        typer.Option(
+            help="Of facepp: with how many of the person's enrolled photos a probe is compared. [1]"
+        ),
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Confidence below which the service hides. [0]")
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option(help="People asked for at most. [as many as the service gives]")
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N. [auto]")] = None,
     purge_after: Annotated[

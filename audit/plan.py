@@ -4,7 +4,7 @@ The same rows are the dry run, the price, the progress bar and the resume point.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -47,42 +47,85 @@ def gallery_name(run_id: str, arm_index: int) -> str:
     return f"{GALLERY_PREFIX}{content_hash(run_id)[:16]}-{arm_index}"
 
 
-def expand(
-    provider: str, capabilities: Capabilities, run_id: str, arms: Sequence[Arm], split: Split
-) -> Iterator[Call]:
-    """Yield every call of a run: an access check, then arm by arm."""
-    first = next(photo for photos in split.probe.values() for photo in photos)
-    if capabilities.detects:
-        yield Call(
-            provider, "detect", capabilities.operations["detect"], "", photos=(first.sha256,)
-        )
+def person_tag(run_id: str, person: str) -> str:
+    """Return the pseudonym under which a person is enrolled: no name leaves the machine."""
+    return content_hash([run_id, person])[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Whose calls a plan holds: the provider's name, what it can do, how probes are verified."""
+
+    provider: str
+    capabilities: Capabilities
+    verify_photos: int = 1
+
+
+def expand(service: Service, run_id: str, arms: Sequence[Arm], split: Split) -> Iterator[Call]:
+    """Yield every call of a run: an access check where it may be refused, then arm by arm."""
+    operations = service.capabilities.operations
+    if service.capabilities.gate_probe:
+        first = next(photo for photos in split.probe.values() for photo in photos)
+        yield Call(service.provider, "detect", operations["detect"], "", photos=(first.sha256,))
     for index, arm in enumerate(arms):
         gallery = gallery_name(run_id, index)
-        for verb, person, photos in _steps(capabilities, split):
-            if verb in capabilities.operations:
-                operation = capabilities.operations[verb]
-                yield Call(provider, verb, operation, arm.name, gallery, person, photos)
+        for verb, person, photos, repeat in (
+            ("create_gallery", "", (), 0),
+            *_enrolment(service.capabilities, split),
+            ("train", "", (), 0),
+            ("training_state", "", (), 0),
+            *_probing(service, split),
+        ):
+            if verb in operations:
+                operation = operations[verb]
+                yield Call(
+                    service.provider, verb, operation, arm.name, gallery, person, photos, repeat
+                )
 
 
-Step = tuple[str, str, tuple[str, ...]]
+Step = tuple[str, str, tuple[str, ...], int]
+"""A verb, whom it concerns, which photos, and which of several alike it is."""
 
 
-def _steps(capabilities: Capabilities, split: Split) -> Iterator[Step]:
-    yield "create_gallery", "", ()
-    for person, photos in (*split.train.items(), *split.decoy.items()):
-        yield "add_person", person, ()
-        for photo in photos:
-            yield "enrol", person, (photo.sha256,)
-    yield "train", "", ()
-    yield "training_state", "", ()
+def _enrolment(capabilities: Capabilities, split: Split) -> Iterator[Step]:
+    """Enrol person by person; what a service attaches in one call, it is enrolled for at once.
+
+    A face that waits to be attached may expire: no more than one batch ever waits.
+    """
+    added = set[str]()
+    for batch in _batches(capabilities, split):
+        for photo in batch:
+            if photo.person not in added:
+                yield "add_person", photo.person, (), 0
+                added.add(photo.person)
+            yield "enrol", photo.person, (photo.sha256,), 0
+        person = batch[0].person if capabilities.attaches_by_person else ""
+        yield "attach", person, tuple(photo.sha256 for photo in batch), 0
+        for photo in batch:
+            yield "label", photo.person, (photo.sha256,), 0
+
+
+def _batches(capabilities: Capabilities, split: Split) -> Iterator[Sequence[Photo]]:
+    people = (*split.train.values(), *split.decoy.values())
+    everyone = [photo for photos in people for photo in photos]
+    for photos in people if capabilities.attaches_by_person else (everyone,):
+        for start in range(0, len(photos), capabilities.attach_batch):
+            yield photos[start : start + capabilities.attach_batch]
+
+
+def _probing(service: Service, split: Split) -> Iterator[Step]:
     probes = [photo for photos in split.probe.values() for photo in photos]
     for photo in probes:
-        yield "detect", photo.person, (photo.sha256,)
-    for start in range(0, len(probes), capabilities.identify_batch):
-        batch = probes[start : start + capabilities.identify_batch]
-        yield "identify", "", tuple(photo.sha256 for photo in batch)
+        yield "detect", photo.person, (photo.sha256,), 0
+    size = service.capabilities.identify_batch
+    for start in range(0, len(probes), size):
+        yield "identify", "", tuple(photo.sha256 for photo in probes[start : start + size]), 0
     for photo in probes:
-        yield "verify", photo.person, (photo.sha256,)
+        yield "identify_photo", photo.person, (photo.sha256,), 0
+    times = service.verify_photos if service.capabilities.compares_faces else 1
+    for photo in probes:
+        for enrolled in range(times):
+            yield "verify", photo.person, (photo.sha256,), enrolled
 
 
 def find_tier(capabilities: Capabilities, name: str | None) -> Tier:
@@ -96,13 +139,26 @@ def find_tier(capabilities: Capabilities, name: str | None) -> Tier:
     return tier
 
 
-def price_usd(capabilities: Capabilities, tier: Tier, calls: Mapping[str, int]) -> float:
+def check_sizes(capabilities: Capabilities, split: Split) -> None:
+    """Raise UserError if a person has more photos to enrol than the service takes."""
+    most = capabilities.faces_per_person_max
+    for person, photos in (*split.train.items(), *split.decoy.items()):
+        if len(photos) > most:
+            raise UserError(
+                f"{person} has {len(photos)} photos to enrol.",
+                expected=f"at most {most} a person at {capabilities.service}",
+                remedy=f"--train {most} or fewer (--decoy-photos for decoys)",
+            )
+
+
+def price_usd(tier: Tier, calls: Mapping[str, int]) -> float:
     """Return what calls (by operation) cost at a tier."""
-    return tier.usd_per_call * sum(
-        count
-        for operation, count in calls.items()
-        if operation not in capabilities.unpriced_operations
-    )
+    return sum(count * tier.usd(operation) for operation, count in calls.items())
+
+
+def duration_s(tier: Tier, operations: Iterable[str]) -> float:
+    """Return how long calls take, one after another, at a tier's limits."""
+    return sum(spacing_s(tier.limit(operation)[1]) for operation in operations)
 
 
 def forecast(capabilities: Capabilities, tier: Tier, calls: Sequence[Call]) -> Forecast:
@@ -112,8 +168,8 @@ def forecast(capabilities: Capabilities, tier: Tier, calls: Sequence[Call]) -> F
     return Forecast(
         calls=dict(counts),
         total=total,
-        duration_s=total * spacing_s(tier.rates),
-        cost_usd=price_usd(capabilities, tier, counts),
+        duration_s=duration_s(tier, (call.operation for call in calls)),
+        cost_usd=price_usd(tier, counts),
         tier=tier.name,
         priced_on=capabilities.priced_on,
         months=total / tier.calls_per_month if tier.calls_per_month else 0.0,

@@ -1,11 +1,12 @@
 """Before the first call: photos read, checked and split, and the networks that may see them."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from audit import services
 from audit.errors import UserError
 from audit.experiment import Experiment
 from audit.folders import RunFolder, cache_folder, private_folder, read_jsonl, write_jsonl
@@ -157,7 +158,7 @@ def networks_of(experiment: Experiment) -> tuple[str, ...]:
     """Return the names of the networks that an experiment uses on this machine."""
     cloaking = any(not arm.is_control for arm in experiment.arms())
     names = [experiment.network] if cloaking else []
-    return tuple(names + ([experiment.emulator_network] if experiment.is_emulated else []))
+    return tuple(names + ([experiment.recogniser] if services.recognises_here(experiment) else []))
 
 
 def refuse_bundled_networks(photo_set: PhotoSet, names: Sequence[str]) -> None:
@@ -167,8 +168,8 @@ def refuse_bundled_networks(photo_set: PhotoSet, names: Sequence[str]) -> None:
         raise UserError(
             f"{' and '.join(wrong)} knows only the bundled generated faces, and {photo_set.root} "
             "holds real photos: any result would be worthless.",
-            expected="real networks, e.g. --network facenet-vggface2 (and --emulator-network "
-            "with --emulate)",
+            expected="real networks, e.g. --network facenet-vggface2 (and --recogniser with "
+            "--emulate or --provider local)",
             remedy="`audit weights list` shows them; `audit weights fetch NAME` or "
             "`audit weights add NAME FILE` installs one",
         )
@@ -186,6 +187,21 @@ def known_faces(device: str) -> "KnownFaces":
     from cloaker.known_faces import KnownFaces
 
     return KnownFaces(private_folder(cache_folder()) / "faces", lambda: _resolve(device))
+
+
+def face_sides(device: str) -> Callable[[Photo], float | None]:
+    """Return how to tell the shorter side in pixels of a photo's largest face, None without one."""
+    from datasets.photos import pixels
+
+    faces = known_faces(device)
+
+    def side_px(photo: Photo) -> float | None:
+        found = faces.known(photo.sha256)
+        if found is None:
+            found = faces.find(photo.sha256, pixels(photo))
+        return found[0].side if found else None
+
+    return side_px
 
 
 def _resolve(device: str) -> str:

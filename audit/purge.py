@@ -46,10 +46,10 @@ def purge_galleries(
 def purge_all(provider_name: str, progress: Progress) -> Sequence[Row]:
     """Delete every gallery at a service whose name says that a run of ours created it."""
     experiment = resolve(None, {"provider": provider_name})
-    if experiment.is_emulated:
+    if not services.leaves_this_machine(experiment):
         raise UserError(
-            "--all is for a real service; an emulator's galleries stay in their run's folder.",
-            remedy="`audit purge RUN` purges one run's emulator",
+            "--all is for a real service; what this machine keeps stays in its run's folder.",
+            remedy="`audit purge RUN` purges one run",
         )
     scratch = RunFolder(private_folder(state_folder() / f"purge-{provider_name}"))
     with services.opened(experiment, scratch) as provider:

@@ -3,69 +3,86 @@
 import logging
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from audit import manifest, preparation, results, services
 from audit.clock import utc
 from audit.errors import AuditError, ServiceRefused, Stopped
 from audit.experiment import Experiment
 from audit.folders import RunFolder, write_whole
-from audit.ledger import CallState, Ledger
-from audit.plan import find_tier, price_usd
+from audit.ledger import Ledger
+from audit.plan import price_usd
 from audit.preparation import Prepared
+from audit.types import Arm
 from providers.base import Provider
 
 _log = logging.getLogger("audit")
 
 
 def note_service(folder: RunFolder, provider: Provider) -> None:
-    """Record which models the service uses today."""
+    """Record which models the service uses today, once it has told them."""
     notes = manifest.Manifest(folder)
-    notes.update(service=notes.get("service") | {"service_model": provider.service_model})
+    if provider.service_model:
+        notes.update(service=notes.get("service") | {"service_model": provider.service_model})
 
 
 def write_down(
-    experiment: Experiment,
-    folder: RunFolder,
-    prepared: Prepared,
-    ledger: Ledger,
-    provider: Provider,
+    experiment: Experiment, folder: RunFolder, prepared: Prepared, ledger: Ledger
 ) -> None:
     """Turn the answers so far into observations and counts."""
-    context = results.Context(
-        folder.id, experiment.provider, provider.service_model, experiment.threshold
-    )
+    notes = manifest.Manifest(folder)
+    model = str(notes.get("service")["service_model"])
+    context = results.Context(folder.id, experiment.provider, model, experiment.threshold)
     for arm in experiment.arms():
         ledger.record(results.observe(ledger, context, arm, prepared.split))
     write_whole(folder.observations, results.to_csv(ledger.observations()))
-    tier = find_tier(provider.capabilities, services.tier_of(experiment))
-    spent = ledger.attempts_by_operation()
-    states = ledger.states()
-    manifest.Manifest(folder).update(
-        calls={
+    enrolled = {arm.name: results.enrolments(ledger, arm.name) for arm in experiment.arms()}
+    _write_tables(folder, ledger, [row for rows in enrolled.values() for row in rows])
+    notes.update(
+        **_counts(experiment, ledger),
+        arms=[
+            _arm(arm, Counter(row["outcome"] for row in enrolled[arm.name]))
+            for arm in experiment.arms()
+        ],
+    )
+
+
+def _write_tables(folder: RunFolder, ledger: Ledger, enrolled: Sequence[Mapping[str, Any]]) -> None:
+    """Write what became of each photo sent for enrolment, and which photos were sent changed."""
+    columns = ["arm", "person", "photo_sha256", "outcome", "code", "reason", "note"]
+    write_whole(folder.enrolment, results.table(columns, enrolled))
+    columns = ["arm", "photo", "uploaded_sha256", "bytes", "change"]
+    write_whole(folder.changed_uploads, results.table(columns, ledger.changes()))
+
+
+def _counts(experiment: Experiment, ledger: Ledger) -> dict[str, Any]:
+    spent, states = ledger.attempts_by_operation(), ledger.states()
+    return {
+        "calls": {
             "planned": sum(states.values()),
             "sent": ledger.attempts_made(),
             "failed": states.get("failed", 0),
             "by_operation": spent,
         },
-        cost_usd=round(price_usd(provider.capabilities, tier, spent), 6),
-        arms=[
-            {
-                "arm": arm.name,
-                "game": arm.game,
-                "system": arm.system,
-                "level": arm.level,
-                "targets": arm.targets,
-                "cloaked_fraction": arm.cloaked_fraction,
-                "enrolled": len(ledger.calls(arm=arm.name, verb="enrol", state=CallState.DONE)),
-                "enrol_rejected": len(
-                    ledger.calls(arm=arm.name, verb="enrol", state=CallState.FAILED)
-                ),
-            }
-            for arm in experiment.arms()
-        ],
-    )
+        "cost_usd": round(price_usd(services.tier_of(experiment), spent), 6),
+        "uploads_changed": len(ledger.changes()),
+    }
+
+
+def _arm(arm: Arm, outcomes: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "arm": arm.name,
+        "game": arm.game,
+        "system": arm.system,
+        "level": arm.level,
+        "targets": arm.targets,
+        "cloaked_fraction": arm.cloaked_fraction,
+        "enrolled": outcomes["enrolled"],
+        "enrol_rejected": outcomes["no_face"] + outcomes["refused"],
+    }
 
 
 def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> None:
@@ -73,6 +90,8 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
     split, photo_set = prepared.split, prepared.photo_set
     notes = manifest.Manifest(folder)
     names = preparation.networks_of(experiment)
+    here = services.recognises_here(experiment)
+    takes = services.capabilities_of(experiment).options.__contains__
     notes.update(
         run_id=folder.id,
         started_utc=notes.get("started_utc") or utc(time.time()),
@@ -89,11 +108,14 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
             "provider": experiment.provider,
             "emulated": experiment.is_emulated,
             "endpoint": experiment.endpoint or ("emulator" if experiment.is_emulated else ""),
-            "api_version": experiment.api_version,
-            "service_model": "",
-            "tier": services.tier_of(experiment) or "",
-            "emulator_network": experiment.emulator_network if experiment.is_emulated else "",
-            "emulator_matching": experiment.emulator_matching if experiment.is_emulated else "",
+            "api_version": experiment.api_version if takes("api_version") else "",
+            "region": experiment.region or "",
+            "gallery": experiment.gallery or "",
+            "service_model": (notes.get("service") or {}).get("service_model", ""),
+            "tier": services.tier_of(experiment).name,
+            "priced_on": services.capabilities_of(experiment).priced_on,
+            "recogniser": experiment.recogniser if here else "",
+            "matching": experiment.matching if here else "",
         },
         counts={
             "people": len(photo_set.people),

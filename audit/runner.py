@@ -11,13 +11,15 @@ from typing import Any
 
 from audit import cloaks, manifest, preparation, purge, records, services
 from audit.clock import utc
-from audit.execution import Budget
+from audit.execution import Budget, Executor
 from audit.experiment import Experiment, read_toml, resolve, to_toml
 from audit.folders import RunFolder, new_run, private_folder, write_whole
 from audit.ledger import CallState, Ledger
-from audit.plan import as_rows, expand, find_tier, forecast
+from audit.plan import Service, as_rows, check_sizes, expand, forecast
 from audit.preparation import Prepared
+from audit.probing import Question
 from audit.progress import Progress
+from audit.sending import Sender
 from audit.steps import Steps
 from audit.uploads import Uploads
 from providers.base import Provider
@@ -26,20 +28,24 @@ from providers.base import Provider
 def plan(experiment: Experiment, progress: Progress) -> list[dict[str, object]]:
     """Return what a run would take, as a table; nothing is sent, no run is begun."""
     experiment, prepared = _checked(experiment, progress)
+    calls = list(expand(_service(experiment), "plan", experiment.arms(), prepared.split))
+    planned = forecast(services.capabilities_of(experiment), services.tier_of(experiment), calls)
+    return as_rows(planned, cloaks.forecast(experiment, prepared))
+
+
+def _service(experiment: Experiment) -> Service:
     capabilities = services.capabilities_of(experiment)
-    tier = find_tier(capabilities, services.tier_of(experiment))
-    calls = list(
-        expand(experiment.provider, capabilities, "plan", experiment.arms(), prepared.split)
-    )
-    return as_rows(forecast(capabilities, tier, calls), cloaks.forecast(experiment, prepared))
+    return Service(experiment.provider, capabilities, experiment.verify_photos)
 
 
 def _checked(experiment: Experiment, progress: Progress) -> tuple[Experiment, Prepared]:
     """Check everything that can be known before a run begins."""
     experiment = preparation.with_bundled_people(experiment, progress)
-    find_tier(services.capabilities_of(experiment), services.tier_of(experiment))
+    services.check(experiment)
     _check_cloaks(experiment)
-    return experiment, preparation.prepare(experiment, progress)
+    prepared = preparation.prepare(experiment, progress)
+    check_sizes(services.capabilities_of(experiment), prepared.split)
+    return experiment, prepared
 
 
 def start(
@@ -55,12 +61,21 @@ def start(
     private_folder(folder.path)
     with folder.locked(), records.ending(folder):
         preparation.save(folder, prepared)
+        experiment = _with_own_prices(experiment, folder)
         manifest.Manifest(folder).update(
             consent=consent, photo_set_generated=prepared.photo_set.generated
         )
         write_whole(folder.experiment, to_toml(experiment))
         _work(experiment, folder, prepared, progress)
     return folder
+
+
+def _with_own_prices(experiment: Experiment, folder: RunFolder) -> Experiment:
+    """Keep the user's price table in the run folder, so that the run can be resumed anywhere."""
+    if experiment.prices is None:
+        return experiment
+    write_whole(folder.prices, experiment.prices.read_text(encoding="utf-8"))
+    return experiment.model_copy(update={"prices": folder.prices.resolve()})
 
 
 def resume(folder: RunFolder, progress: Progress, **budget: float | None) -> RunFolder:
@@ -80,7 +95,8 @@ def _work(
     records.describe(experiment, folder, prepared)
     files = cloaks.cloak_all(experiment, folder, prepared, progress)
     with services.opened(experiment, folder) as provider:
-        _call(experiment, folder, prepared, Uploads(prepared.photo_set, files), provider, progress)
+        uploads = Uploads(prepared.photo_set, files, preparation.face_sides(experiment.device))
+        _call(experiment, folder, prepared, uploads, provider, progress)
         if experiment.purge_after:
             purge.purge_galleries(experiment, folder, provider, progress)
     progress.say("writing the report")
@@ -99,43 +115,33 @@ def _call(
     progress: Progress,
 ) -> None:
     """Make every planned call that is not answered yet, then write down what it shows."""
+    tier = services.tier_of(experiment)
     capabilities = provider.capabilities
-    tier = find_tier(capabilities, services.tier_of(experiment))
-    budget = Budget(
-        experiment.max_calls,
-        experiment.max_cost,
-        tier.usd_per_call,
-        capabilities.unpriced_operations,
-    )
+    budget = Budget(experiment.max_calls, experiment.max_cost, tier.usd)
     ledger = Ledger(folder.ledger)
     try:
-        ledger.add(
-            expand(experiment.provider, capabilities, folder.id, experiment.arms(), prepared.split)
-        )
+        ledger.add(expand(_service(experiment), folder.id, experiment.arms(), prepared.split))
         ledger.doubt_unanswered()
         executor = services.executor(experiment, provider, ledger, budget)
-        steps = Steps(
-            executor,
-            uploads.within(capabilities),
-            run_id=folder.id,
-            threshold=experiment.threshold,
-            candidates=min(experiment.candidates, capabilities.candidates_max),
-        )
+        most = experiment.candidates or capabilities.candidates_max
+        question = Question(experiment.threshold, min(most, capabilities.candidates_max))
+        sender = Sender(uploads.within(capabilities), ledger)
         try:
-            _carry_out(steps, ledger, executor.spacing_s, progress)
+            _carry_out(Steps(executor, sender, folder.id, question), executor, progress)
         finally:
             records.note_service(folder, provider)
-            records.write_down(experiment, folder, prepared, ledger, provider)
+            records.write_down(experiment, folder, prepared, ledger)
     finally:
         ledger.close()
 
 
-def _carry_out(steps: Steps, ledger: Ledger, floor_s: float, progress: Progress) -> None:
-    rows = ledger.calls()
+def _carry_out(steps: Steps, executor: Executor, progress: Progress) -> None:
+    rows = executor.ledger.calls()
     open_rows = [row for row in rows if row.state in (CallState.PLANNED, CallState.UNKNOWN)]
-    total = len(rows)
-    done = total - len(open_rows)
-    with progress.stage("calls made", total, floor_s=floor_s) as advance:
+    least_s = executor.least_s([row.call.operation for row in open_rows])
+    done = len(rows) - len(open_rows)
+    floor_s = least_s / max(len(open_rows), 1)
+    with progress.stage("calls made", len(rows), floor_s=floor_s) as advance:
         advance(done)
         for number, row in enumerate(open_rows, start=done + 1):
             steps.carry_out(row)

@@ -2,40 +2,82 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from audit import prices, settings
 from audit.clock import WallClock
+from audit.errors import UserError
 from audit.execution import Budget, Executor
 from audit.experiment import Experiment
 from audit.folders import RunFolder, private_folder, state_folder
 from audit.ledger import Ledger
 from audit.pacing import Pacing
 from audit.plan import find_tier
-from audit.settings import AzureSettings
-from providers.base import Capabilities, Provider
+from providers.base import Capabilities, Provider, Tier
 
 if TYPE_CHECKING:
     from audit.types import Recogniser
-
-_EMULATOR_KEY = "emulator"
+    from providers.emulators.calibration import Calibration
+    from providers.emulators.options import Matching
 
 
 def capabilities_of(experiment: Experiment) -> Capabilities:
-    """Return the service's capabilities without touching its SDK."""
+    """Return the service's capabilities without touching its SDK, with the user's own prices.
+
+    Raises UserError for a provider, kind of gallery or price table that can't be used.
+    """
     from providers import registry
 
-    return registry.capabilities(experiment.service)
+    found = registry.capabilities(experiment.service, experiment.gallery)
+    return prices.override(found, experiment.prices) if experiment.prices else found
 
 
-def tier_of(experiment: Experiment) -> str | None:
-    """Return the tier asked for; an emulator, which has no limits, has a tier of its own."""
-    return experiment.tier or ("emulator" if experiment.is_emulated else None)
+def recognises_here(experiment: Experiment) -> bool:
+    """Tell whether a recogniser on this machine answers: the emulator's, or the local provider's."""
+    return experiment.is_emulated or capabilities_of(experiment).on_device
+
+
+def leaves_this_machine(experiment: Experiment) -> bool:
+    """Tell whether photos are sent to somebody else."""
+    return not recognises_here(experiment)
+
+
+def tier_of(experiment: Experiment) -> Tier:
+    """Return the tier asked for; raises UserError for an unknown one.
+
+    An emulator, which has no limits, has a tier of its own. Where tiers are regions, the region
+    chooses.
+    """
+    capabilities = capabilities_of(experiment)
+    name = experiment.tier
+    if name is None and experiment.is_emulated:
+        name = "emulator"
+    elif name is None and (region := _region(capabilities, experiment)) in capabilities.tiers:
+        name = region
+    return find_tier(capabilities, name)
+
+
+def _region(capabilities: Capabilities, experiment: Experiment) -> str | None:
+    if "region" not in capabilities.optional_settings:
+        return None
+    found = settings.find(capabilities, _given(experiment)).get("region")
+    return found.get_secret_value() if found else None
+
+
+def check(experiment: Experiment) -> None:
+    """Raise UserError for a service, tier, price table or way of matching that does not exist."""
+    tier_of(experiment)
+    if experiment.is_emulated:
+        matching(experiment.matching)
 
 
 def check_keys(experiment: Experiment) -> None:
     """Raise UserError if keys are missing: better now than after an hour of cloaking."""
-    if not experiment.is_emulated:
-        AzureSettings().required(experiment.endpoint)
+    from providers import registry
+
+    if leaves_this_machine(experiment):
+        arguments = _keys(experiment) | _options(experiment)
+        registry.open_provider(experiment.service, **arguments).close()
 
 
 @contextmanager
@@ -43,10 +85,8 @@ def opened(experiment: Experiment, folder: RunFolder) -> Iterator[Provider]:
     """Yield the provider; an emulator keeps its state in the run folder and ends with this."""
     from providers import registry
 
-    with _address(experiment, folder) as (endpoint, key):
-        provider = registry.open_provider(
-            experiment.service, endpoint=endpoint, key=key, api_version=experiment.api_version
-        )
+    with _arguments(experiment, folder) as arguments:
+        provider = registry.open_provider(experiment.service, **arguments, **_options(experiment))
         with closing(provider):
             yield provider
 
@@ -56,38 +96,72 @@ def executor(
 ) -> Executor:
     """Return what makes calls to an open provider, at the pace of the experiment's tier."""
     clock = WallClock()
-    tier = find_tier(provider.capabilities, tier_of(experiment))
-    pacing = Pacing(state_folder() / "pacing.db", provider.account, tier.rates, clock)
+    file = state_folder() / "pacing.db"
+    pacing = Pacing(file, provider.account, tier_of(experiment), clock)
     return Executor(provider, ledger, pacing, budget or Budget(), clock)
 
 
 @contextmanager
-def _address(experiment: Experiment, folder: RunFolder) -> Iterator[tuple[str, str]]:
-    """Yield endpoint and key."""
+def _arguments(experiment: Experiment, folder: RunFolder) -> Iterator[dict[str, Any]]:
+    """Yield what the adapter is made with, but for the experiment's own options."""
+    capabilities = capabilities_of(experiment)
     if experiment.is_emulated:
         with _emulator(experiment, folder) as endpoint:
-            yield endpoint, _EMULATOR_KEY
+            yield {"endpoint": endpoint, **capabilities.emulator_settings}
+    elif capabilities.on_device:
+        yield {
+            "recogniser": recogniser(experiment.recogniser, experiment.device),
+            "score": _calibration(experiment).score,
+            "folder": private_folder(folder.local_state),
+        }
     else:
-        endpoint, key = AzureSettings().required(experiment.endpoint)
-        yield endpoint, key.get_secret_value()
+        yield _keys(experiment)
+
+
+def _keys(experiment: Experiment) -> dict[str, str]:
+    found = settings.find(capabilities_of(experiment), _given(experiment))
+    return {name: secret.get_secret_value() for name, secret in found.items()}
+
+
+def _given(experiment: Experiment) -> dict[str, str]:
+    given = {"endpoint": experiment.endpoint, "region": experiment.region}
+    return {name: value for name, value in given.items() if value}
+
+
+def _options(experiment: Experiment) -> dict[str, Any]:
+    """Return the experiment's keys that the adapter takes."""
+    return {name: getattr(experiment, name) for name in capabilities_of(experiment).options}
 
 
 @contextmanager
 def _emulator(experiment: Experiment, folder: RunFolder) -> Iterator[str]:
     from providers.emulators import server
-    from providers.emulators.calibration import calibration
-    from providers.emulators.options import Matching, Options
+    from providers.emulators.options import Options
 
     with server.running(
         experiment.service,
-        recogniser(experiment.emulator_network, experiment.device),
-        calibration(experiment.emulator_network),
+        recogniser(experiment.recogniser, experiment.device),
+        _calibration(experiment),
         options=Options(
-            state=private_folder(folder.emulator_state),
-            matching=Matching(experiment.emulator_matching),
+            state=private_folder(folder.emulator_state), matching=matching(experiment.matching)
         ),
     ) as endpoint:
         yield endpoint
+
+
+def matching(name: str) -> "Matching":
+    """Return how an emulator matches; raises UserError for a name that it does not know."""
+    from providers.emulators.options import Matching
+
+    if name not in list(Matching):
+        raise UserError(f"an emulator can't match by {name!r}.", expected=" or ".join(Matching))
+    return Matching(name)
+
+
+def _calibration(experiment: Experiment) -> "Calibration":
+    from providers.emulators.calibration import calibration
+
+    return calibration(experiment.recogniser)
 
 
 def recogniser(network: str, device: str) -> "Recogniser":

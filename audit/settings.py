@@ -1,32 +1,36 @@
 """Keys and endpoints: from the environment, then from `.env`. Read here and nowhere else."""
 
-from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import os
+from collections.abc import Mapping, Sequence
+
+from dotenv import dotenv_values
+from pydantic import SecretStr
 
 from audit.errors import UserError
+from providers.base import Capabilities
+
+Settings = Mapping[str, SecretStr]
+"""What a service's adapter is made with, by argument; the values' repr is stars."""
 
 
-class AzureSettings(BaseSettings):
-    """Where the Azure Face resource is and its key; the key's repr is stars."""
+def find(capabilities: Capabilities, given: Mapping[str, str]) -> Settings:
+    """Return the settings of a service; `given` (endpoint, region) goes before the environment.
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore")
+    Raises UserError that names every variable that is missing.
+    """
+    set_here = dotenv_values(".env", encoding="utf-8") | os.environ
+    wanted = {**capabilities.settings, **capabilities.optional_settings}
+    found = {name: given.get(name) or _first(set_here, wanted[name]) for name in wanted}
+    missing = [capabilities.settings[name][0] for name in capabilities.settings if not found[name]]
+    if missing:
+        raise UserError(
+            f"not set: {' and '.join(missing)}.",
+            expected=f"where {capabilities.service} is and the keys of an account there",
+            remedy="set them in the environment or in .env (see .env.example), "
+            "or rehearse without keys: --emulate",
+        )
+    return {name: SecretStr(value) for name, value in found.items() if value}
 
-    endpoint: str | None = Field(default=None, validation_alias=AliasChoices("AZURE_FACE_ENDPOINT"))
-    key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("AZURE_FACE_KEY"))
 
-    def required(self, endpoint: str | None) -> tuple[str, SecretStr]:
-        """Return endpoint (an explicit one wins) and key; raises UserError for what is missing."""
-        endpoint = endpoint or self.endpoint
-        missing = [
-            name
-            for name, value in (("AZURE_FACE_ENDPOINT", endpoint), ("AZURE_FACE_KEY", self.key))
-            if not value
-        ]
-        if missing or endpoint is None or self.key is None:
-            raise UserError(
-                f"not set: {' and '.join(missing)}.",
-                expected="the endpoint and a key of an Azure Face resource",
-                remedy="set them in the environment or in .env (see .env.example), "
-                "or rehearse without keys: --emulate",
-            )
-        return endpoint, self.key
+def _first(values: Mapping[str, str | None], variables: Sequence[str]) -> str | None:
+    return next((values[name] for name in variables if values.get(name)), None)

@@ -188,16 +188,23 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A person the service offers for a probe. `native_score` is on the service's own scale."""
+    """A person the service offers for a probe. `native_score` is on the service's own scale.
+
+    `thresholds` are those that the service gave with this answer, on its own scale too.
+    """
 
     person_id: str
     score: float
     native_score: float
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One probe in one arm; the columns of observations.csv, in order. None = not applicable."""
+    """One probe in one arm; the columns of observations.csv, in order. None = not applicable.
+
+    `service_thresholds` is a JSON object: the thresholds that the service gave with the score.
+    """
 
     run_id: str
     utc: str
@@ -222,6 +229,7 @@ class Observation:
     native_score: float | None = None
     latency_ms: float | None = None
     attempts: int | None = None
+    service_thresholds: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The bytes that leave the machine: the cloaked file or the original, within the limits."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from audit.cloaks import CloakedFiles
@@ -8,17 +9,33 @@ from audit.errors import UserError
 from audit.types import Photo, PhotoSet
 from providers.base import Capabilities
 
+FaceSide = Callable[[Photo], float | None]
+"""From a photo to the shorter side of its largest face in pixels, None if it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A photo's bytes as a service gets them. `change` says what was changed, "" = nothing."""
+
+    data: bytes
+    change: str = ""
+
 
 class Uploads:
     """Knows which file stands for a photo in which arm."""
 
-    def __init__(self, photo_set: PhotoSet, cloaked: CloakedFiles) -> None:
+    def __init__(self, photo_set: PhotoSet, cloaked: CloakedFiles, face_side: FaceSide) -> None:
         self._originals = {photo.sha256: photo for photo in photo_set.photos}
         self._cloaked = cloaked
+        self._face_side = face_side
 
     def within(self, capabilities: Capabilities) -> "Limited":
         """Return the same bytes made to fit a service's limits."""
         return Limited(self, capabilities)
+
+    def face_side_px(self, sha256: str) -> float | None:
+        """Return the shorter side of the largest face of a photo; its cloak has the same."""
+        return self._face_side(self._originals[sha256])
 
     def __call__(self, arm: str, sha256: str) -> bytes:
         """Return a photo's file bytes; raises UserError if the file changed since the plan."""
@@ -28,21 +45,26 @@ class Uploads:
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """Uploads that a service accepts: format, file size and picture size."""
+    """Uploads that a service accepts: format, file size, picture size and face size."""
 
     uploads: Uploads
     capabilities: Capabilities
 
-    def __call__(self, arm: str, sha256: str) -> bytes:
-        """Return the bytes as they are if the service takes them, else re-encoded or smaller."""
+    def __call__(self, arm: str, sha256: str) -> Upload:
+        """Return the bytes as they are if the service takes them, else changed and how."""
         from datasets import upload
 
-        return upload.fit(
-            self.uploads(arm, sha256),
+        limits = upload.Limits(
             formats=self.capabilities.image_formats,
             bytes_max=self.capabilities.image_bytes_max,
+            side_min_px=self.capabilities.image_side_min_px,
             side_max_px=self.capabilities.image_side_max_px,
+            face_side_min_px=self.capabilities.face_side_min_px,
         )
+        data, change = upload.fit(
+            self.uploads(arm, sha256), limits, self.uploads.face_side_px(sha256)
+        )
+        return Upload(data, change)
 
 
 def _unchanged(photo: Photo) -> bytes:

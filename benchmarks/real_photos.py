@@ -44,8 +44,8 @@ def main() -> None:
                 *("run", "--provider", "azure", "--emulate", "--photos", str(photos)),
                 *("--person", arguments.person, "--train", "70", "--probes", "31"),
                 *("--level", "min", "--level", "mid", "--level", "high"),
-                *("--network", arguments.network, "--emulator-network", judge),
-                *("--emulator-matching", matching),
+                *("--network", arguments.network, "--recogniser", judge),
+                *("--matching", matching),
                 *("--out", f"real-{arguments.network}-{judge}-{matching}"),
             )
             print(f"\ncloaked on {arguments.network}, judged by {judge}, {matching}: ", end="")

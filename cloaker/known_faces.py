@@ -63,15 +63,22 @@ class KnownFaces:
             "min_probability": MIN_PROBABILITY,
         }
 
+    def known(self, sha256: str) -> tuple[Face, ...] | None:
+        """Return the faces of a photo that was looked at before, largest first; None else."""
+        kept = self._cache.get(self._key(sha256))
+        return None if kept is None else tuple(_face(**face) for face in kept)
+
     def find(self, sha256: str, pixels: NDArray[np.uint8]) -> tuple[Face, ...]:
         """Return the faces, largest first, of a photo of height x width x 3 RGB."""
-        key = content_hash({"faces": self.settings, "photo": sha256})
-        kept = self._cache.get(key)
-        if kept is None:
-            found = self._loaded().find(pixels)
-            self._cache.put(key, [asdict(face) for face in found])
-            return found
-        return tuple(_face(**face) for face in kept)
+        known = self.known(sha256)
+        if known is not None:
+            return known
+        found = self._loaded().find(pixels)
+        self._cache.put(self._key(sha256), [asdict(face) for face in found])
+        return found
+
+    def _key(self, sha256: str) -> str:
+        return content_hash({"faces": self.settings, "photo": sha256})
 
     def _loaded(self) -> "FaceFinder":
         from cloaker.faces import FaceFinder

@@ -11,8 +11,16 @@ from urllib.parse import urlsplit
 
 from audit.errors import UserError
 from audit.types import Candidate
-from providers.azure_errors import NoFaceFoundError, classify
-from providers.base import Capabilities, Failure, RemoteItem, TrainingState
+from providers.azure_errors import classify
+from providers.base import (
+    Capabilities,
+    EnrolledFace,
+    Failure,
+    PhotoRefusedError,
+    Provider,
+    RemoteItem,
+    TrainingState,
+)
 from providers.capabilities import load
 
 RECOGNITION_MODEL = "recognition_04"
@@ -27,7 +35,7 @@ _TRAINING_STATES = {
 }
 
 
-class AzureProvider:
+class AzureProvider(Provider):
     """An Azure Face resource: its endpoint and one of its keys."""
 
     def __init__(
@@ -70,10 +78,10 @@ class AzureProvider:
     def __repr__(self) -> str:
         return f"AzureProvider({self._account!r})"
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """The service's limits, tiers and abilities."""
-        return load("azure")
+    @classmethod
+    def describe(cls, gallery: str | None = None) -> Capabilities:
+        """Return Azure Face's limits, tiers and abilities; there is one kind of gallery."""
+        return load("azure", gallery)
 
     @property
     def service_model(self) -> str:
@@ -97,12 +105,12 @@ class AzureProvider:
         """Create a person named `tag`; return the personId."""
         return str(self._groups.create_person(gallery, name=tag).person_id)
 
-    def enrol(self, gallery: str, person_id: str, photo: bytes, tag: str) -> str:
+    def enrol(self, gallery: str, person_id: str, photo: bytes, tag: str) -> EnrolledFace:
         """Add a photo's one face, with `tag` as its userData; return the persistedFaceId."""
         added = self._groups.add_face(
             gallery, person_id, photo, detection_model=DETECTION_MODEL, user_data=tag
         )
-        return str(added.persisted_face_id)
+        return EnrolledFace(str(added.persisted_face_id))
 
     def train(self, gallery: str) -> None:
         """Start training: one POST, without the SDK's poller."""
@@ -113,7 +121,7 @@ class AzureProvider:
         return _TRAINING_STATES[str(self._groups.get_training_status(gallery)["status"])]
 
     def detect(self, photo: bytes) -> str:
-        """Return the faceId of the largest face; raises NoFaceFoundError if there is none."""
+        """Return the faceId of the largest face; raises PhotoRefusedError if there is none."""
         faces = self._faces.detect(
             photo,
             detection_model=DETECTION_MODEL,
@@ -122,7 +130,7 @@ class AzureProvider:
             face_id_time_to_live=self._face_id_ttl_s,
         )
         if not faces:
-            raise NoFaceFoundError
+            raise PhotoRefusedError("NoFace", "No face detected in the image.", no_face=True)
         return str(faces[0].face_id)
 
     def identify(

@@ -6,7 +6,7 @@ Codes and texts: learn.microsoft.com, "Azure AI Face API error codes" (2025-08-2
 import json
 from typing import Any
 
-from providers.base import Failure, FailureKind
+from providers.base import Failure, FailureKind, PhotoRefusedError
 
 _TRANSIENT_STATUSES = {408, 500, 502, 503, 504}
 _BY_CODE = {
@@ -41,13 +41,6 @@ _APPROVAL_REMEDY = (
 )
 
 
-class NoFaceFoundError(Exception):
-    """A probe in which the service found no face."""
-
-    def __init__(self) -> None:
-        super().__init__("No face detected in the image.")
-
-
 def classify(error: Exception, *, secret: str) -> Failure:
     """Return an exception's meaning; `secret` is cut out of the service's own words."""
     from azure.core.exceptions import (
@@ -58,8 +51,8 @@ def classify(error: Exception, *, secret: str) -> Failure:
     )
 
     name = type(error).__name__
-    if isinstance(error, NoFaceFoundError):
-        return Failure(FailureKind.PHOTO, "NoFace", str(error), no_face=True)
+    if isinstance(error, PhotoRefusedError):
+        return error.failure
     if isinstance(error, DecodeError | json.JSONDecodeError):
         # A gateway's HTML page, or an answer that was cut off.
         return Failure(FailureKind.TRANSIENT, name, "The answer is no complete JSON.")

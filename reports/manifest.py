@@ -55,12 +55,12 @@ class ManifestArm(_Part):
 
 
 class Service(_Part):
-    """Who answered: a service, or our local emulator of it."""
+    """Who answered: a service, our local emulator of it, or a recogniser on this machine."""
 
     provider: str
     emulated: bool = False
     service_model: str | None = None
-    emulator_network: str | None = None
+    recogniser: str | None = None
 
 
 class Counts(_Part):

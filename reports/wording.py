@@ -196,7 +196,7 @@ def _emulated(manifest: Manifest) -> str:
     service = manifest.service
     if not service.emulated:
         return ""
-    network = f" with the network {service.emulator_network}" if service.emulator_network else ""
+    network = f" with the network {service.recogniser}" if service.recogniser else ""
     return (
         f"No real service was asked: {service_name(manifest)} answered{network}, on this machine. "
         "These numbers are not the service's."

@@ -13,9 +13,7 @@ def test_the_call_that_would_exceed_the_number_of_calls_is_not_made() -> None:
 
 
 def test_the_call_that_would_exceed_the_cost_is_not_made() -> None:
-    budget = Budget(
-        max_cost_usd=0.002, usd_per_call=0.001, unpriced_operations=frozenset({"Train"})
-    )
+    budget = Budget(max_cost_usd=0.002, usd={"Detect": 0.001, "Train": 0.0}.__getitem__)
 
     budget.check({"Detect": 1, "Train": 50}, "Detect")
     budget.check({"Detect": 2}, "Train")

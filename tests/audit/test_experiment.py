@@ -39,7 +39,7 @@ def test_what_is_written_out_reads_back_the_same(tmp_path: Path) -> None:
     [
         ({"provider": "mock", "colour": 3}, "unknown key 'colour'"),
         ({}, "provider is missing"),
-        ({"provider": "clearview"}, "provider = 'clearview'"),
+        ({"provider": "clearview"}, "provider = 'clearview': there are mock, azure"),
         ({"provider": "mock", "train": 1}, "train"),
         ({"provider": "mock", "train": 1.5}, "train"),
         ({"provider": "mock", "cloaked_fraction": 0}, "cloaked_fraction = 0"),

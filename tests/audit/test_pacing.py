@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.pacing import Pacing, spacing_s
-from providers.base import Rate
+from providers.base import Rate, Tier
 
 
 class FakeClock:
@@ -25,6 +25,10 @@ class FakeClock:
         self.at += seconds
 
 
+def tier(*rates: Rate, **operations: tuple[Rate, ...]) -> Tier:
+    return Tier("a tier", rates, 0.0, operation_rates=operations)
+
+
 RATES = st.lists(st.builds(Rate, st.integers(1, 50), st.floats(0.5, 120.0)), min_size=1, max_size=3)
 
 
@@ -34,11 +38,11 @@ def test_no_window_ever_holds_more_calls_than_its_rate_allows(
     rates: list[Rate], idle_s: list[float]
 ) -> None:
     clock = FakeClock()
-    pacing = Pacing(_file(), "account", rates, clock)
+    pacing = Pacing(_file(), "account", tier(*rates), clock)
     calls = []
     for pause_s in idle_s:
         clock.at += pause_s
-        pacing.wait()
+        pacing.wait("Detect")
         calls.append(clock.at)
 
     for rate in rates:
@@ -56,9 +60,9 @@ def _file() -> Path:
 
 def test_calls_are_spaced_evenly_from_the_second_one_on(tmp_path: Path) -> None:
     clock = FakeClock()
-    pacing = Pacing(tmp_path / "pacing.db", "account", [Rate(20, 60)], clock)
+    pacing = Pacing(tmp_path / "pacing.db", "account", tier(Rate(20, 60)), clock)
 
-    waits = [pacing.wait() for _ in range(4)]
+    waits = [pacing.wait("Detect") for _ in range(4)]
 
     assert waits[0] == 0
     assert waits[1:] == pytest.approx([spacing_s([Rate(20, 60)])] * 3)
@@ -66,39 +70,58 @@ def test_calls_are_spaced_evenly_from_the_second_one_on(tmp_path: Path) -> None:
 
 def test_the_pace_is_remembered_when_the_process_ends(tmp_path: Path) -> None:
     clock = FakeClock()
-    Pacing(tmp_path / "pacing.db", "account", [Rate(1, 60)], clock).wait()
+    Pacing(tmp_path / "pacing.db", "account", tier(Rate(1, 60)), clock).wait("Detect")
 
-    assert Pacing(tmp_path / "pacing.db", "account", [Rate(1, 60)], clock).wait() >= 60
+    assert Pacing(tmp_path / "pacing.db", "account", tier(Rate(1, 60)), clock).wait("Detect") >= 60
 
 
 def test_accounts_do_not_wait_for_each_other(tmp_path: Path) -> None:
     clock = FakeClock()
-    Pacing(tmp_path / "pacing.db", "one", [Rate(1, 60)], clock).wait()
+    Pacing(tmp_path / "pacing.db", "one", tier(Rate(1, 60)), clock).wait("Detect")
 
-    assert Pacing(tmp_path / "pacing.db", "other", [Rate(1, 60)], clock).wait() == 0
+    assert Pacing(tmp_path / "pacing.db", "other", tier(Rate(1, 60)), clock).wait("Detect") == 0
 
 
 def test_a_throttle_stops_the_whole_account_for_a_while(tmp_path: Path) -> None:
     clock = FakeClock()
-    first = Pacing(tmp_path / "pacing.db", "account", [Rate(10, 1)], clock)
-    second = Pacing(tmp_path / "pacing.db", "account", [Rate(10, 1)], clock)
+    first = Pacing(tmp_path / "pacing.db", "account", tier(Rate(10, 1)), clock)
+    second = Pacing(tmp_path / "pacing.db", "account", tier(Rate(10, 1)), clock)
 
     first.slow_down(30)
 
-    assert second.wait() == 30
+    assert second.wait("Detect") == 30
+
+
+def test_operations_with_a_limit_of_their_own_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    clock = FakeClock()
+    limits = tier(Rate(1, 10), IndexFaces=(Rate(2, 1),), ListFaces=(Rate(2, 1),))
+    pacing = Pacing(tmp_path / "pacing.db", "account", limits, clock)
+
+    asked = ["IndexFaces", "ListFaces", "Create", "IndexFaces", "Delete"]
+    waited = [pacing.wait(operation) for operation in asked]
+
+    assert waited == pytest.approx([0, 0, 0, 0.515, 10.3 - 0.515], abs=1e-6)
+
+
+def test_a_throttle_of_one_operation_stops_all(tmp_path: Path) -> None:
+    pacing = Pacing(tmp_path / "pacing.db", "account", tier(IndexFaces=(Rate(2, 1),)), FakeClock())
+
+    pacing.slow_down(30)
+
+    assert pacing.wait("IndexFaces") == 30
 
 
 def test_without_rates_nothing_waits(tmp_path: Path) -> None:
-    pacing = Pacing(tmp_path / "pacing.db", "account", [], FakeClock())
+    pacing = Pacing(tmp_path / "pacing.db", "account", tier(), FakeClock())
 
-    assert [pacing.wait() for _ in range(3)] == [0, 0, 0]
+    assert [pacing.wait("Detect") for _ in range(3)] == [0, 0, 0]
 
 
 def _reserve(file: Path, times: int, into: "multiprocessing.Queue[float]") -> None:
     clock = FakeClock()
-    pacing = Pacing(file, "account", [Rate(10, 1)], clock)
+    pacing = Pacing(file, "account", tier(Rate(10, 1)), clock)
     for _ in range(times):
-        pacing.wait()
+        pacing.wait("Detect")
         into.put(clock.at)
         clock.at = 1_000_000.0
 

@@ -79,7 +79,7 @@ def manifest_of(run: Run) -> dict[str, Any]:
         "split_seed": 7,
         "service": {"provider": "azure", "emulated": True, "endpoint": "http://127.0.0.1:1",
                     "api_version": "v1.0", "service_model": "recognition_04", "tier": "free",
-                    "emulator_network": "net"},
+                    "recogniser": "net"},
         "counts": {"people": 41, "photos": 341, "rejected": 0, "train": 70, "probe": probes,
                    "decoy_people": 40, "decoy_photos": 240},
         "calls": {"planned": 10, "sent": 10, "failed": 0, "by_operation": {"identify": 10}},
