@@ -53,10 +53,8 @@ def tokens_to_add(fields: Fields) -> list[str]:
     return face_tokens(fields, most=_ADDED_MAX)
 
 
-def tokens_to_remove(store: FaceppStore, faceset: FaceSet, fields: Fields) -> list[str]:
-    """Return the face tokens of a request to remove faces, all of them if it says so."""
-    if fields.text("face_tokens") == _REMOVE_ALL:
-        return store.members(faceset.token)
+def tokens_to_remove(fields: Fields) -> list[str]:
+    """Return the face tokens of a request to remove faces, or the one word that means all."""
     return face_tokens(fields, most=_REMOVED_MAX)
 
 
@@ -71,6 +69,8 @@ def add_faces(store: FaceppStore, faceset: FaceSet, tokens: list[str], now: floa
 
 def remove_faces(store: FaceppStore, faceset: FaceSet, tokens: list[str], now: float) -> Answer:
     """Take faces out of a FaceSet; those that are in no other one begin to expire again."""
+    if tokens == [_REMOVE_ALL]:
+        tokens = store.members(faceset.token)
     refused = store.remove_members(faceset.token, tokens, now)
     changed = {
         "face_removed": len(tokens) - len(refused),
@@ -108,9 +108,8 @@ class FaceSets:
 
     async def remove_face(self, fields: Fields) -> Answer:
         """POST faceset/removeface."""
-        faceset = find_faceset(self._store, fields)
-        tokens = tokens_to_remove(self._store, faceset, fields)
-        return remove_faces(self._store, faceset, tokens, self._clock())
+        tokens = tokens_to_remove(fields)
+        return remove_faces(self._store, find_faceset(self._store, fields), tokens, self._clock())
 
     async def get_detail(self, fields: Fields) -> Answer:
         """POST faceset/getdetail."""

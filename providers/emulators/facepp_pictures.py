@@ -27,7 +27,10 @@ _FACE_MIN_SHARE = 1 / 48
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The four ways to name a face, numbered in compare. A token goes before a picture."""
+    """The four ways to name a face, numbered in compare. A token goes before a picture.
+
+    Detect takes no token: its name there is empty.
+    """
 
     token: str
     file: str
@@ -41,6 +44,7 @@ class Names:
         return ServiceError(400, f"MISSING_ARGUMENTS: {', '.join(filter(None, names))}")
 
 
+PICTURE = Names("", "image_file", "image_base64", "image_url")
 ONE = Names("face_token", "image_file", "image_base64", "image_url")
 PAIR = tuple(
     Names(f"face_token{n}", f"image_file{n}", f"image_base64_{n}", f"image_url{n}") for n in (1, 2)

@@ -13,7 +13,7 @@ from providers.emulators.calibration import Calibration
 from providers.emulators.database import Embedding
 from providers.emulators.facepp_facesets import find_faceset
 from providers.emulators.facepp_looks import analysis, wanted
-from providers.emulators.facepp_pictures import ONE, PAIR, Found, Names, Pictures
+from providers.emulators.facepp_pictures import ONE, PAIR, PICTURE, Found, Names, Pictures
 from providers.emulators.facepp_store import FaceppStore, FaceSet
 from providers.emulators.facepp_wire import (
     Answer,
@@ -51,7 +51,7 @@ class Recognition:
         """POST detect: every face, the five largest with landmarks and attributes."""
         landmark, attributes = wanted(fields)
         refuse_paid(fields, "calculate_all", "face_rectangle")
-        found = await self._pictures.find(fields, ONE)
+        found = await self._pictures.find(fields, PICTURE)
         shown = found.shown()
         for row, face in zip(shown[:_ANALYSED_MAX], found.faces, strict=False):
             row.update(analysis(face.looks, landmark, attributes))

@@ -32,6 +32,7 @@ CREATE INDEX IF NOT EXISTS facesets_of_face ON members (face);
 CREATE TABLE IF NOT EXISTS tasks (
     id TEXT PRIMARY KEY, operation TEXT NOT NULL, faceset TEXT NOT NULL, tokens TEXT NOT NULL,
     ends REAL NOT NULL, answer TEXT);
+CREATE INDEX IF NOT EXISTS running_tasks ON tasks (ends) WHERE answer IS NULL;
 """
 
 

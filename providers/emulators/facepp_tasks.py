@@ -32,9 +32,8 @@ class Tasks:
 
     async def remove_face(self, fields: Fields) -> Answer:
         """POST faceset/async/removeface."""
-        faceset = find_faceset(self._store, fields)
-        tokens = tokens_to_remove(self._store, faceset, fields)
-        return self._queue("remove", faceset.token, tokens)
+        tokens = tokens_to_remove(fields)
+        return self._queue("remove", find_faceset(self._store, fields).token, tokens)
 
     async def status(self, fields: Fields) -> Answer:
         """POST faceset/async/task_status."""

@@ -5,6 +5,7 @@ and 4888391 (FaceSet).
 """
 
 import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ REQUEST_BYTES_MAX = 8 * 1024 * 1024
 
 Answer = dict[str, Any]
 
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _FORBIDDEN = frozenset("^@,&=*'\"")
 _OUTER_ID_MAX = 255
 _DISPLAY_NAME_MAX = 256
@@ -96,7 +98,7 @@ def whole_number(fields: Fields, name: str, *, default: int, low: int, high: int
     text = fields.text(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdecimal()) or not low <= int(text) <= high:
+    if _NUMBER.fullmatch(text) is None or not low <= int(text) <= high:
         raise bad(name)
     return int(text)
 
