@@ -1,4 +1,4 @@
-"""The commands that need no run: cloak, emulate, doctor, weights, photos."""
+"""The commands that need no run: cloak, emulate, doctor, providers, weights, photos."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -41,7 +41,7 @@ def cloak(
 
 @command(tools_app)
 def emulate(
-    provider: Annotated[str, typer.Option(help="azure.")],
+    provider: Annotated[str, typer.Option(help="azure, rekognition or facepp.")],
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
     rate: Annotated[str | None, typer.Option(help="CALLS/SECONDS, e.g. 20/60.")] = None,
@@ -80,6 +80,15 @@ def doctor(
     del quiet
     rows = checks.check(provider)
     table(rows, as_json=as_json)
+
+
+@command(tools_app)
+def providers(as_json: JSON = False, quiet: QUIET = False) -> None:
+    """List the services, their tiers, limits and prices: what the plan reckons with."""
+    from audit import catalogue
+
+    del quiet
+    table(catalogue.rows(), as_json=as_json)
 
 
 @command(weights_app, "list")

@@ -1,11 +1,14 @@
 """`audit doctor`: is this machine ready? One row a check, with the remedy."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from audit.errors import AuditError
 from audit.folders import cache_folder
+from providers.base import Provider
 
 Row = Mapping[str, Any]
 _DISK_MIN_BYTES = 2 * 10**9
@@ -62,11 +65,32 @@ def _service(name: str) -> list[Row]:
         experiment = resolve(None, {"provider": name})
         folder = RunFolder(private_folder(state_folder() / "doctor"))
         with services.opened(experiment, folder) as provider:
-            try:
-                galleries = len(provider.list_galleries())
-            except Exception as error:  # noqa: BLE001 - any answer is a finding here
-                failure = provider.classify(error)
-                return [_row(name, good=False, seen=f"{failure.code}: {failure.message}")]
+            rows = [_asked(provider, f"{name}: keys", lambda: _galleries(provider))]
+            if provider.capabilities.gate_probe and rows[0]["ok"] == "ok":
+                rows.append(_asked(provider, f"{name}: approval", lambda: _approval(provider)))
+            return rows
     except AuditError as error:
-        return [_row(name, good=False, seen=error.seen, remedy=error.remedy)]
-    return [_row(name, good=True, seen=f"answers; {galleries} galleries there")]
+        return [_row(f"{name}: keys", good=False, seen=error.seen, remedy=error.remedy)]
+
+
+def _asked(provider: Provider, check: str, ask: Callable[[], str]) -> Row:
+    try:
+        return _row(check, good=True, seen=ask())
+    except Exception as error:  # noqa: BLE001 - any answer is a finding here
+        failure = provider.classify(error)
+        return _row(check, good=False, seen=f"{failure.code}: {failure.message}")
+
+
+def _galleries(provider: Provider) -> str:
+    return f"{provider.account} answers; {len(provider.list_galleries())} galleries there"
+
+
+def _approval(provider: Provider) -> str:
+    """Ask for the id of a generated face, which services give to approved customers only."""
+    from datasets import generated
+
+    with TemporaryDirectory() as folder:
+        generated.write_people(Path(folder), 1, lambda _: 1)
+        photo = next(Path(folder).rglob("*.png")).read_bytes()
+    provider.detect(photo)
+    return "faces get ids, so people can be identified"

@@ -23,10 +23,12 @@ _log = logging.getLogger("audit")
 
 
 def note_service(folder: RunFolder, provider: Provider) -> None:
-    """Record which models the service uses today, once it has told them."""
+    """Record who was asked, and which models the service uses today once it has told them."""
     notes = manifest.Manifest(folder)
+    service = notes.get("service") | {"account": provider.account}
     if provider.service_model:
-        notes.update(service=notes.get("service") | {"service_model": provider.service_model})
+        service["service_model"] = provider.service_model
+    notes.update(service=service)
 
 
 def write_down(
