@@ -1,0 +1,302 @@
+"""A recogniser of this machine as a provider: its verbs, its file, and its three matchings."""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from audit.errors import UserError
+from audit.types import RecognisedFace
+from providers.base import Failure, FailureKind, Provider
+from providers.emulators.calibration import Calibration
+from providers.local import LocalProvider
+
+Open = Callable[..., LocalProvider]
+Photo = Callable[..., bytes]
+Embedding = NDArray[np.float32]
+
+MATCHINGS = ["nearest", "centroid", "linear"]
+
+
+@pytest.fixture
+def open_local(stub: SimpleNamespace, tmp_path: Path) -> Iterator[Open]:
+    with ExitStack() as stack:
+
+        def open_local(matching: str = "nearest", folder: Path | None = tmp_path) -> LocalProvider:
+            provider = LocalProvider(
+                recogniser=stub.StubRecogniser(),
+                score=stub.CALIBRATION.score,
+                folder=folder,
+                matching=matching,
+            )
+            stack.callback(provider.close)
+            return provider
+
+        yield open_local
+
+
+def fill(provider: Provider, photo: Photo, people: Sequence[int] = (0, 1, 2)) -> None:
+    provider.create_gallery("g")
+    for person in people:
+        for variant in (0, 3):
+            provider.enrol("g", f"p{person}", photo(person, variant), f"{person}-{variant}")
+
+
+def failure(provider: Provider, call: Callable[[], object]) -> Failure:
+    with pytest.raises(Exception) as caught:
+        call()
+    return provider.classify(caught.value)
+
+
+@pytest.mark.parametrize("matching", MATCHINGS)
+def test_whole_life(open_local: Open, photo: Photo, matching: str) -> None:
+    local = open_local(matching)
+    assert (local.service_model, local.account) == (f"stub {matching}", "local/stub")
+    fill(local, photo)
+    ranked = local.identify_photo("g", photo(1, 1, faces=2), 0.0, 100)
+    assert [found.person_id for found in ranked] == ["p1", "p0", "p2"]
+    assert [found.score for found in ranked] == sorted([f.score for f in ranked], reverse=True)
+    assert all(0 <= found.score <= 1 for found in ranked)
+    assert ranked[0].score > 0.9
+    assert ranked[1].score < 0.1
+    assert local.identify_photo("g", photo(1, 1), 0.5, 100) == ranked[:1]
+    assert local.identify_photo("g", photo(1, 1), 0.0, 2) == ranked[:2]
+    assert len(local.list_faces("g", "p1")) == 2
+    assert local.list_faces("g", "nobody") == []
+    assert local.list_galleries() == ["g"]
+    local.delete_gallery("g")
+    assert local.list_galleries() == []
+
+
+def test_scores_are_the_calibrated_cosines(open_local: Open, photo: Photo) -> None:
+    nearest, centroid = open_local("nearest"), open_local("centroid")
+    fill(nearest, photo)
+    for local, cosine in ((nearest, np.cos(0.1)), (centroid, np.cos(0.05))):
+        best = local.identify_photo("g", photo(1, 2 if local is centroid else 4), 0.0, 1)[0]
+        assert best.native_score == pytest.approx(cosine, abs=1e-6)
+        assert best.score == Calibration(12.0, -5.0).score(best.native_score)
+
+
+def test_linear_probabilities_sum_to_one(open_local: Open, photo: Photo) -> None:
+    local = open_local("linear")
+    fill(local, photo)
+    ranked = local.identify_photo("g", photo(2, 1), 0.0, 100)
+    assert sum(found.score for found in ranked) == pytest.approx(1.0)
+    assert all(found.score == found.native_score for found in ranked)
+
+
+@pytest.mark.parametrize("matching", MATCHINGS)
+def test_one_person_is_not_everybody(open_local: Open, photo: Photo, matching: str) -> None:
+    local = open_local(matching)
+    fill(local, photo, people=[4])
+    [known] = local.identify_photo("g", photo(4, 1), 0.0, 100)
+    [stranger] = local.identify_photo("g", photo(5), 0.0, 100)
+    assert known.score > 0.99
+    assert stranger.score < 0.01
+
+
+@pytest.mark.parametrize("matching", MATCHINGS)
+def test_an_empty_gallery_offers_nobody(open_local: Open, photo: Photo, matching: str) -> None:
+    local = open_local(matching)
+    local.create_gallery("g")
+    assert local.identify_photo("g", photo(0), 0.0, 100) == []
+
+
+@pytest.mark.parametrize("matching", MATCHINGS)
+def test_a_changed_gallery_is_seen(open_local: Open, photo: Photo, matching: str) -> None:
+    local, another_process = open_local(matching), open_local(matching)
+    fill(local, photo)
+    assert local.identify_photo("g", photo(5), 0.5, 9) == []
+    another_process.enrol("g", "p5", photo(5), "5-0")
+    assert local.identify_photo("g", photo(5), 0.5, 9)[0].person_id == "p5"
+    local.delete_gallery("g")
+    fill(local, photo, people=[3, 4])
+    assert [found.person_id for found in local.identify_photo("g", photo(4), 0.0, 9)] == [
+        "p4",
+        "p3",
+    ]
+
+
+def test_a_gallery_is_prepared_once(
+    open_local: Open, photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = open_local("linear")
+    fill(local, photo)
+    expected = local.identify_photo("g", photo(0), 0.0, 9)
+    monkeypatch.setattr(local, "_fitted", lambda _: pytest.fail("fitted anew"))
+    assert local.identify_photo("g", photo(0), 0.0, 9) == expected
+
+
+@pytest.mark.parametrize("matching", MATCHINGS)
+def test_galleries_survive_a_kill(open_local: Open, photo: Photo, matching: str) -> None:
+    killed = open_local(matching)  # and never closed
+    fill(killed, photo)
+    expected = killed.identify_photo("g", photo(2, 1), 0.0, 9)
+    resumed = open_local(matching)
+    assert resumed.identify_photo("g", photo(2, 1), 0.0, 9) == expected
+    assert resumed.list_faces("g", "p2") == killed.list_faces("g", "p2")
+
+
+def test_a_photo_enrolled_twice_is_one_face(open_local: Open, photo: Photo) -> None:
+    local = open_local()
+    local.create_gallery("g")
+    local.create_gallery("h")
+    first = local.enrol("g", "p", photo(0), "tag")
+    assert local.enrol("g", "p", photo(0), "tag") == first
+    assert local.list_faces("g", "p") == [first.id]
+    others = {
+        local.enrol("g", "p", photo(0), "another").id,
+        local.enrol("g", "q", photo(0), "tag").id,
+        local.enrol("h", "p", photo(0), "tag").id,
+    }
+    assert len(others | {first.id}) == 4
+
+
+def test_galleries_of_different_networks_do_not_meet(
+    open_local: Open, stub: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_local().create_gallery("g")
+    monkeypatch.setattr(stub.StubRecogniser, "name", "a/nother")
+    assert open_local().list_galleries() == []
+    assert sorted(file.name for file in tmp_path.glob("*.db")) == [
+        "local-a%2Fnother.db",
+        "local-stub.db",
+    ]
+
+
+def test_without_a_folder_nothing_is_kept(open_local: Open, photo: Photo) -> None:
+    fill(open_local(folder=None), photo)
+    assert open_local(folder=None).list_galleries() == []
+
+
+def test_what_is_refused(open_local: Open, photo: Photo) -> None:
+    local = open_local()
+    local.create_gallery("g")
+    calls: dict[str, tuple[Callable[[], object], FailureKind]] = {
+        "GalleryExists": (lambda: local.create_gallery("g"), FailureKind.CONFLICT),
+        "GalleryNotFound": (lambda: local.delete_gallery("h"), FailureKind.ABSENT),
+        "InvalidImage": (lambda: local.enrol("g", "p", b"text", "t"), FailureKind.PHOTO),
+        "NoFace": (lambda: local.identify_photo("g", photo(0, faces=0), 0, 1), FailureKind.PHOTO),
+    }
+    for code, (call, kind) in calls.items():
+        told = failure(local, call)
+        assert (told.code, told.kind, told.no_face) == (code, kind, code == "NoFace")
+    assert local.list_faces("g", "p") == []
+
+
+def test_a_locked_file_passes_and_a_defect_does_not(open_local: Open) -> None:
+    local = open_local()
+    assert local.classify(sqlite3.OperationalError("database is locked")) == Failure(
+        FailureKind.TRANSIENT, "OperationalError", "database is locked"
+    )
+    assert local.classify(KeyError("x")).kind is FailureKind.FATAL
+
+
+def test_an_unknown_matching_is_told_what_exists(open_local: Open) -> None:
+    with pytest.raises(UserError, match=r"'psychic'[\s\S]*nearest, centroid, linear"):
+        open_local("psychic")
+
+
+# --- properties, over random embeddings ---------------------------------------------------------
+
+
+class Scripted:
+    """A recogniser that takes a photo's bytes for its embedding."""
+
+    name = "scripted"
+
+    def __call__(self, image: bytes) -> Sequence[RecognisedFace]:
+        return [RecognisedFace(0, 0, 9, 9, 1.0, np.frombuffer(image, np.float32).tolist())]
+
+
+@st.composite
+def galleries(draw: st.DrawFn) -> tuple[list[int], Embedding, Embedding]:
+    """Draw the person of each face, the faces (N x D) and a probe (D)."""
+    people = draw(st.lists(st.integers(0, 4), min_size=1, max_size=12))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    vectors = generator.normal(size=(len(people) + 1, draw(st.integers(2, 16))))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: Embedding = vectors.astype(np.float32)
+    return people, unit[:-1], unit[-1]
+
+
+@contextmanager
+def enrolled(matching: str, people: list[int], faces: Embedding) -> Iterator[LocalProvider]:
+    local = LocalProvider(
+        recogniser=Scripted(), score=lambda cosine: (1 + cosine) / 2, folder=None, matching=matching
+    )
+    with closing(local):
+        local.create_gallery("g")
+        for number, (person, face) in enumerate(zip(people, faces, strict=True)):
+            local.enrol("g", str(person), face.tobytes(), str(number))
+        yield local
+
+
+def cosines(
+    matching: str, people: list[int], faces: Embedding, probe: Embedding
+) -> dict[str, float]:
+    """Return each person's native score, after a look at the ranks."""
+    with enrolled(matching, people, faces) as local:
+        ranked = local.identify_photo("g", probe.tobytes(), 0.0, 100)
+    assert [one.native_score for one in ranked] == sorted(
+        (one.native_score for one in ranked), reverse=True
+    )
+    return {one.person_id: one.native_score for one in ranked}
+
+
+@settings(deadline=None, max_examples=60)
+@given(galleries())
+def test_nearest_is_brute_force(case: tuple[list[int], Embedding, Embedding]) -> None:
+    people, faces, probe = case
+    best: dict[str, float] = {}
+    for person, face in zip(people, faces, strict=True):
+        cosine = sum(float(a) * float(b) for a, b in zip(face, probe, strict=True))
+        best[str(person)] = max(cosine, best.get(str(person), -2.0))
+    assert cosines("nearest", people, faces, probe) == pytest.approx(best, abs=1e-5)
+
+
+@settings(deadline=None, max_examples=60)
+@given(galleries())
+def test_centroid_is_its_definition(case: tuple[list[int], Embedding, Embedding]) -> None:
+    people, faces, probe = case
+    expected = {}
+    for person in set(people):
+        own = [face for whose, face in zip(people, faces, strict=True) if whose == person]
+        mean = np.sum(own, axis=0, dtype=np.float64) / len(own)
+        # The mean of opposite faces is short, and float32 then says little about its direction.
+        assume(np.linalg.norm(mean) > 0.01)
+        expected[str(person)] = float(mean @ probe / np.linalg.norm(mean))
+    assert cosines("centroid", people, faces, probe) == pytest.approx(expected, abs=1e-4)
+
+
+@settings(deadline=None, max_examples=60)
+@given(galleries(), st.data())
+def test_an_enrolled_photo_comes_first_with_nearest(
+    case: tuple[list[int], Embedding, Embedding], data: st.DataObject
+) -> None:
+    people, faces, _ = case
+    chosen = data.draw(st.integers(0, len(people) - 1))
+    ranked = cosines("nearest", people, faces, faces[chosen])
+    assert ranked[str(people[chosen])] == pytest.approx(1.0, abs=1e-5)
+    assert ranked[str(people[chosen])] == pytest.approx(max(ranked.values()), abs=1e-6)
+
+
+@settings(deadline=None, max_examples=25)
+@given(galleries(), st.sampled_from(MATCHINGS), st.floats(0, 1), st.integers(1, 6))
+def test_a_threshold_and_a_number_only_cut_the_ranking(
+    case: tuple[list[int], Embedding, Embedding], matching: str, threshold: float, number: int
+) -> None:
+    people, faces, probe = case
+    with enrolled(matching, people, faces) as local:
+        everyone = local.identify_photo("g", probe.tobytes(), 0.0, 100)
+        cut = local.identify_photo("g", probe.tobytes(), threshold, number)
+    assert {one.person_id for one in everyone} == set(map(str, people))
+    assert all(0 <= one.score <= 1 for one in everyone)
+    assert list(cut) == [one for one in everyone if one.score >= threshold][:number]
