@@ -1,0 +1,229 @@
+"""Megvii Face++ (API v3) over plain HTTP: one FaceSet, named by its outer_id, is a gallery.
+
+Nothing is sent twice and no redirect is followed. API reference: console.faceplusplus.com,
+documents 4888373 (detect), 4887586 (compare), 4888381 (search) and 4888383 (FaceSet).
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from audit.errors import UserError
+from audit.types import Candidate
+from providers.base import Capabilities, EnrolledFace, Failure, PhotoRefusedError, Provider
+from providers.capabilities import load
+from providers.facepp_errors import UNREADABLE, FaceppError, classify
+
+ENDPOINT = "https://api-us.faceplusplus.com"
+_RESULTS_MAX = 5
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+Answer = Mapping[str, Any]
+Fields = Mapping[str, str | int]
+
+
+class FaceppProvider(Provider):
+    """A Face++ account: a key, its secret, and the site that they belong to (None = api-us)."""
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        api_secret: str,
+        endpoint: str | None = None,
+        connect_timeout_s: float = 10.0,
+        read_timeout_s: float = 60.0,
+    ) -> None:
+        endpoint = endpoint or ENDPOINT
+        host = _checked_host(endpoint)
+        if not api_key or not api_secret:
+            raise UserError(
+                "The Face++ key or its secret is empty.",
+                expected="the API key and the API secret of one application",
+                remedy="set FACEPP_API_KEY and FACEPP_API_SECRET, or rehearse with --emulate",
+            )
+        self._keys = {"api_key": api_key, "api_secret": api_secret}
+        digest = hashlib.sha256(api_key.encode()).hexdigest()[:8]
+        self._account = f"facepp/{host}/{digest}"
+        self._url = f"{endpoint.rstrip('/')}/facepp/v3/"
+        self._timeouts_s = (connect_timeout_s, read_timeout_s)
+        self._session = requests.Session()
+        # The environment's proxies and .netrc are not for this machine's own emulators.
+        self._session.trust_env = urlsplit(endpoint).hostname not in _LOOPBACK
+
+    def __repr__(self) -> str:
+        return f"FaceppProvider({self._account!r})"
+
+    @classmethod
+    def describe(cls, gallery: str | None = None) -> Capabilities:
+        """Return Face++'s limits, tiers and abilities; there is one kind of gallery."""
+        return load("facepp", gallery)
+
+    @property
+    def service_model(self) -> str:
+        """The API's version: the service tells of no model."""
+        return "v3"
+
+    @property
+    def account(self) -> str:
+        """The endpoint's host and eight hexadecimal digits of the API key's SHA-256."""
+        return self._account
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def create_gallery(self, gallery: str) -> None:
+        """Create an empty FaceSet."""
+        self._call("faceset/create", {"outer_id": gallery})
+
+    def enrol(
+        self,
+        gallery: str,  # noqa: ARG002 - a face is in no FaceSet before it is attached
+        person_id: str,  # noqa: ARG002 - and nobody's before it is labelled
+        photo: bytes,
+        tag: str,  # noqa: ARG002
+    ) -> EnrolledFace:
+        """Detect a photo's largest face; return its face_token, valid for 72 h until attached."""
+        faces = self._detect(photo)
+        note = f"{len(faces)} faces; the largest was taken" if len(faces) > 1 else ""
+        return EnrolledFace(_largest(faces), note)
+
+    def attach(self, gallery: str, person_id: str, face_ids: Sequence[str]) -> Mapping[str, str]:  # noqa: ARG002
+        """Add up to 5 face_tokens to a FaceSet; raises FaceppError if it is full."""
+        fields = {"outer_id": gallery, "face_tokens": ",".join(face_ids)}
+        answer = self._call("faceset/addface", fields)
+        reasons = {
+            detail["face_token"]: detail["reason"] for detail in answer.get("failure_detail", ())
+        }
+        if "QUOTA_EXCEEDED" in reasons.values():
+            raise FaceppError(200, "QUOTA_EXCEEDED")
+        return {
+            token: "absent" if reason == "INVALID_FACE_TOKEN" else reason
+            for token, reason in reasons.items()
+        }
+
+    def label(self, gallery: str, face_id: str, person_id: str) -> None:  # noqa: ARG002
+        """Set a face_token's user_id, which search gives back."""
+        self._call("face/setuserid", {"face_token": face_id, "user_id": person_id})
+
+    def detect(self, photo: bytes) -> str:
+        """Return the face_token of the largest face; PhotoRefusedError if there is none."""
+        return _largest(self._detect(photo))
+
+    def identify(
+        self, gallery: str, face_ids: Sequence[str], threshold: float, candidates: int
+    ) -> Sequence[Sequence[Candidate]]:
+        """Return the people offered for one face_token, by their most similar faces.
+
+        The service answers with the five most similar faces, so with five people at most, and
+        takes no threshold: what is below it is left out here.
+        """
+        [face_id] = face_ids
+        asked = {"face_token": face_id, "outer_id": gallery}
+        try:
+            answer = self._call("search", {**asked, "return_result_count": _RESULTS_MAX})
+        except FaceppError as error:
+            if error.code == "EMPTY_FACESET":
+                return [[]]
+            raise
+        results = sorted(answer.get("results", ()), key=itemgetter("confidence"), reverse=True)
+        best: dict[str, Candidate] = {}
+        for found in results:
+            candidate = _candidate(found.get("user_id", ""), found["confidence"], answer)
+            if candidate.person_id and candidate.score >= threshold:
+                best.setdefault(candidate.person_id, candidate)
+        return [list(best.values())[:candidates]]
+
+    def verify(self, gallery: str, face_id: str, enrolled_id: str) -> Candidate:  # noqa: ARG002
+        """Return the score of a probe's face against one enrolled face; never censored."""
+        answer = self._call("compare", {"face_token1": face_id, "face_token2": enrolled_id})
+        return _candidate(enrolled_id, answer["confidence"], answer)
+
+    def list_galleries(self) -> Sequence[str]:
+        """Return the outer_ids of all FaceSets of this key, the faceset_token of those without."""
+        return [
+            faceset.get("outer_id") or faceset["faceset_token"]
+            for page in self._pages("faceset/getfacesets", {})
+            for faceset in page["facesets"]
+        ]
+
+    def list_faces(self, gallery: str, person_id: str) -> Sequence[str]:  # noqa: ARG002
+        """Return the face_tokens of a whole FaceSet: the service lists none by person."""
+        pages = self._pages("faceset/getdetail", {"outer_id": gallery})
+        return [token for page in pages for token in page["face_tokens"]]
+
+    def delete_gallery(self, gallery: str) -> None:
+        """Delete a FaceSet, empty or not."""
+        self._call("faceset/delete", {"outer_id": gallery, "check_empty": 0})
+
+    def classify(self, error: Exception) -> Failure:
+        """Say what an exception raised by a verb means; key and secret are not in its message."""
+        return classify(error, secrets=tuple(self._keys.values()))
+
+    def _detect(self, photo: bytes) -> Sequence[Answer]:
+        faces: Sequence[Answer] = self._call("detect", {}, photo)["faces"]
+        if not faces:
+            raise PhotoRefusedError("NoFace", "No face was found in the photo.", no_face=True)
+        return faces
+
+    def _pages(self, path: str, fields: Fields) -> Iterator[Answer]:
+        """Yield all pages of a listing; each but the last tells where the next one starts."""
+        page = self._call(path, fields)
+        yield page
+        while start := page.get("next"):
+            page = self._call(path, {**fields, "start": start})
+            yield page
+
+    def _call(self, path: str, fields: Fields, photo: bytes | None = None) -> Answer:
+        """Make one request; raises FaceppError for an answer that is an error or no JSON."""
+        response = self._session.post(
+            self._url + path,
+            data={**self._keys, **fields},
+            files={"image_file": ("photo", photo)} if photo is not None else None,
+            timeout=self._timeouts_s,
+            allow_redirects=False,
+        )
+        return _checked(response)
+
+
+def _checked_host(endpoint: str) -> str:
+    parts = urlsplit(endpoint)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
+        raise UserError(
+            f"The Face++ endpoint {endpoint!r} is no usable address.",
+            expected=f"{ENDPOINT} or another site of the service, without a path",
+            remedy="correct FACEPP_ENDPOINT, or leave it out",
+        )
+    return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
+
+
+def _checked(response: requests.Response) -> Answer:
+    """Return a response's JSON object; raises FaceppError for any other one."""
+    if response.status_code == 413:  # in plain text
+        raise FaceppError(413, "The photo's file is too large.", code="413")
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        message = f"HTTP status {response.status_code}: the answer is no JSON object."
+        raise FaceppError(response.status_code, message, code=UNREADABLE)
+    if response.status_code != 200 or "error_message" in answer:
+        message = str(answer.get("error_message", f"HTTP status {response.status_code}"))
+        raise FaceppError(response.status_code, message)
+    return answer
+
+
+def _largest(faces: Sequence[Answer]) -> str:
+    boxes = [face["face_rectangle"] for face in faces]
+    areas = [box["width"] * box["height"] for box in boxes]
+    return str(faces[areas.index(max(areas))]["face_token"])
+
+
+def _candidate(person_id: str, confidence: float, answer: Answer) -> Candidate:
+    return Candidate(person_id, confidence / 100, confidence, answer.get("thresholds", {}))

@@ -1,0 +1,272 @@
+"""Every way in which Face++ says no, as it comes over the wire and as the adapter reads it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from providers.base import Failure, FailureKind
+from providers.emulators.options import Options
+from providers.emulators.server import running
+from providers.facepp import FaceppProvider
+
+Connect = Callable[..., FaceppProvider]
+Disturb = Callable[..., None]
+Photo = Callable[..., bytes]
+Log = Callable[[], list[dict[str, Any]]]
+KEY, SECRET = "k3y-0f-the-tests", "s3cret-0f-the-tests"
+
+
+@pytest.fixture(scope="module")
+def start(stub: SimpleNamespace) -> Iterator[Callable[..., str]]:
+    """Start an emulator with options of its own; it ends with the module."""
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> str:
+            emulator = running(
+                "facepp", stub.StubRecogniser(), stub.CALIBRATION, options=Options(**options)
+            )
+            return stack.enter_context(emulator)
+
+        yield start
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    with ExitStack() as stack:
+
+        def connect(endpoint: str, read_timeout_s: float = 60.0) -> FaceppProvider:
+            facepp = FaceppProvider(
+                api_key=KEY, api_secret=SECRET, endpoint=endpoint, read_timeout_s=read_timeout_s
+            )
+            stack.callback(facepp.close)
+            return facepp
+
+        yield connect
+
+
+@pytest.fixture
+def facepp(emulator: str, connect: Connect) -> FaceppProvider:
+    return connect(emulator)
+
+
+def failure(provider: FaceppProvider, call: Callable[[], Any]) -> Failure:
+    with pytest.raises(Exception) as caught:
+        call()
+    told = provider.classify(caught.value)
+    assert not [key for key in (KEY, SECRET) if key in repr(told)]
+    return told
+
+
+@contextmanager
+def canned(status: int, body: str, **headers: str) -> Iterator[tuple[str, list[str]]]:
+    """Serve one answer to everything; yield the URL and the list of requests seen."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(self.path)
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", seen
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("429", FailureKind.THROTTLED),
+        ("500", FailureKind.TRANSIENT),
+        ("503", FailureKind.TRANSIENT),
+        ("reset", FailureKind.TRANSIENT),
+        ("half_body", FailureKind.TRANSIENT),
+        ("lost_response", FailureKind.TRANSIENT),
+    ],
+)
+def test_one_request_goes_out_however_it_fails(
+    facepp: FaceppProvider,
+    photo: Photo,
+    disturb: Disturb,
+    log: Log,
+    kind: str,
+    expected: FailureKind,
+) -> None:
+    disturb("*", kind)
+    calls: list[Callable[[], Any]] = [
+        lambda: facepp.create_gallery("g"),
+        lambda: facepp.enrol("g", "one", photo(0), "tag"),
+        lambda: facepp.attach("g", "", ["face"]),
+        lambda: facepp.label("g", "face", "one"),
+        lambda: facepp.detect(photo(0)),
+        lambda: facepp.identify("g", ["face"], 0.0, 5),
+        lambda: facepp.verify("g", "face", "face"),
+        facepp.list_galleries,
+        lambda: facepp.list_faces("g", "one"),
+        lambda: facepp.delete_gallery("g"),
+    ]
+    assert {failure(facepp, call).kind for call in calls} == {expected}
+    assert [row["operation"] for row in log()] == list(facepp.capabilities.operations.values())
+    assert {row["fault"] for row in log()} == {kind}
+
+
+@pytest.mark.parametrize(
+    ("kind", "attached"), [("lost_response", 1), ("half_body", 1), ("reset", 0)]
+)
+def test_what_a_broken_wire_leaves_behind(
+    facepp: FaceppProvider, photo: Photo, disturb: Disturb, kind: str, attached: int
+) -> None:
+    facepp.create_gallery("g")
+    face = facepp.enrol("g", "one", photo(0), "tag").id
+    disturb("faceset/addface", kind)
+    failure(facepp, lambda: facepp.attach("g", "", [face]))
+    assert len(facepp.list_faces("g", "one")) == attached
+
+
+def test_silence_is_transient(emulator: str, connect: Connect, disturb: Disturb, log: Log) -> None:
+    impatient = connect(emulator, read_timeout_s=0.2)
+    disturb("*", "hang", seconds=600)
+    assert failure(impatient, impatient.list_galleries).kind is FailureKind.TRANSIENT
+    assert len(log()) == 1
+
+
+def test_nobody_listening_is_transient(connect: Connect) -> None:
+    nobody = connect("http://127.0.0.1:9")
+    assert failure(nobody, nobody.list_galleries).kind is FailureKind.TRANSIENT
+
+
+def test_conflicts_and_absences(facepp: FaceppProvider, photo: Photo) -> None:
+    facepp.create_gallery("g")
+    facepp.attach("g", "", [facepp.detect(photo(0))])
+    unknown = "0" * 32
+    calls: list[tuple[Callable[[], Any], str, FailureKind]] = [
+        (lambda: facepp.create_gallery("g"), "FACESET_EXIST", FailureKind.CONFLICT),
+        (lambda: facepp.list_faces("h", "one"), "INVALID_OUTER_ID", FailureKind.ABSENT),
+        (lambda: facepp.delete_gallery("h"), "INVALID_OUTER_ID", FailureKind.ABSENT),
+        (lambda: facepp.label("g", unknown, "one"), "INVALID_FACE_TOKEN", FailureKind.ABSENT),
+        (lambda: facepp.identify("g", [unknown], 0, 5), "INVALID_FACE_TOKEN", FailureKind.ABSENT),
+        (lambda: facepp.verify("g", unknown, unknown), "INVALID_FACE_TOKEN", FailureKind.ABSENT),
+        (
+            lambda: facepp.attach("g", "", [str(number) for number in range(6)]),
+            "INVALID_FACE_TOKENS_SIZE",
+            FailureKind.FATAL,
+        ),
+        (lambda: facepp.create_gallery("not^one"), "BAD_ARGUMENTS", FailureKind.FATAL),
+    ]
+    for call, code, kind in calls:
+        told = failure(facepp, call)
+        assert (told.code, told.kind) == (code, kind)
+
+
+def test_refused_photos(facepp: FaceppProvider, photo: Photo) -> None:
+    photos = {
+        "NoFace": photo(0, faces=0),
+        "INVALID_IMAGE_SIZE": photo(0, size=(4097, 64)),
+        "IMAGE_ERROR_UNSUPPORTED_FORMAT": b"no picture",
+        "413": bytes(9 * 1024 * 1024),
+    }
+    for code, image in photos.items():
+        for call in (
+            partial(facepp.detect, image),
+            partial(facepp.enrol, "g", "one", image, "tag"),
+        ):
+            told = failure(facepp, call)
+            assert (told.code, told.kind) == (code, FailureKind.PHOTO)
+            assert told.no_face is (code == "NoFace")
+
+
+def test_a_full_gallery_is_a_quota(
+    start: Callable[..., str], connect: Connect, photo: Photo
+) -> None:
+    facepp = connect(start(faces_max=1))
+    facepp.create_gallery("g")
+    first, second = (facepp.enrol("g", "one", photo(0), "tag").id for _ in range(2))
+    assert facepp.attach("g", "", [first]) == {}
+    told = failure(facepp, lambda: facepp.attach("g", "", [second]))
+    assert (told.code, told.kind) == ("QUOTA_EXCEEDED", FailureKind.QUOTA)
+
+
+def test_a_wrong_key_and_a_blocked_account_are_refusals(
+    start: Callable[..., str], connect: Connect
+) -> None:
+    wrong, blocked = connect(start(keys=frozenset({"right"}))), connect(start(gated=True))
+    for facepp, code in ((wrong, "AUTHENTICATION_ERROR"), (blocked, "AUTHORIZATION_ERROR")):
+        told = failure(facepp, facepp.list_galleries)
+        assert (told.code, told.kind) == (code, FailureKind.REFUSED)
+        assert "FACEPP_API_KEY" in told.message
+
+
+HTML = "<html>Bad gateway</html>"
+
+
+def error(message: str) -> str:
+    return f'{{"time_used": 3, "error_message": "{message}", "request_id": "1,a"}}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "kind"),
+    [
+        (403, error("CONCURRENCY_LIMIT_EXCEEDED"), "CONCURRENCY_LIMIT_EXCEEDED", "throttled"),
+        (403, error("AUTHORIZATION_ERROR: Denied by Client"), "AUTHORIZATION_ERROR", "refused"),
+        (403, error("INSUFFICIENT_PERMISSION:landmark"), "INSUFFICIENT_PERMISSION", "refused"),
+        (403, error("NEW_KIND_OF_403"), "NEW_KIND_OF_403", "fatal"),
+        (400, error("INVALID_FACE_TOKEN:abc"), "INVALID_FACE_TOKEN", "absent"),
+        (400, error("INVALID_FACESET_TOKEN"), "INVALID_FACESET_TOKEN", "absent"),
+        (400, error("IMAGE_FILE_TOO_LARGE: image_file"), "IMAGE_FILE_TOO_LARGE", "photo"),
+        (400, error("FACESET_QUOTA_EXCEEDED"), "FACESET_QUOTA_EXCEEDED", "quota"),
+        (400, error("FACE_QUOTA_EXCEEDED"), "FACE_QUOTA_EXCEEDED", "quota"),
+        (404, error("API_NOT_FOUND"), "API_NOT_FOUND", "fatal"),
+        (500, error("INTERNAL_ERROR"), "INTERNAL_ERROR", "transient"),
+        (413, "Request Entity Too Large", "413", "photo"),
+        (429, error("slow down"), "slow down", "throttled"),
+        (502, HTML, "UNREADABLE_ANSWER", "transient"),
+        (200, HTML, "UNREADABLE_ANSWER", "transient"),
+        (200, "[]", "UNREADABLE_ANSWER", "transient"),
+        (200, '{"faces": [', "UNREADABLE_ANSWER", "transient"),
+        (200, "{}", "KeyError", "fatal"),
+    ],
+)
+def test_answers_that_the_emulator_does_not_give(
+    connect: Connect, photo: Photo, status: int, body: str, code: str, kind: str
+) -> None:
+    with canned(status, body) as (endpoint, seen):
+        facepp = connect(endpoint)
+        told = failure(facepp, lambda: facepp.detect(photo(0)))
+        facepp.close()
+    assert (told.code, told.kind) == (code, kind)
+    assert seen == ["/facepp/v3/detect"]
+
+
+def test_keys_echoed_by_the_service_are_cut_out(connect: Connect) -> None:
+    with canned(401, error(f"AUTHENTICATION_ERROR: {KEY} {SECRET}")) as (endpoint, _):
+        facepp = connect(endpoint)
+        told = failure(facepp, facepp.list_galleries)
+        facepp.close()
+    assert told.message.startswith("AUTHENTICATION_ERROR: [key] [key]. To do")
+
+
+def test_redirects_are_not_followed(connect: Connect) -> None:
+    with canned(302, HTML, Location="/elsewhere") as (endpoint, seen):
+        facepp = connect(endpoint)
+        failure(facepp, facepp.list_galleries)
+        facepp.close()
+    assert seen == ["/facepp/v3/faceset/getfacesets"]

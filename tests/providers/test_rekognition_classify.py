@@ -1,0 +1,364 @@
+"""Every way in which Rekognition says no, as boto3 raises it and the adapter reads it."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from providers.base import Failure, FailureKind
+from providers.emulators.options import Options
+from providers.emulators.server import running
+from providers.rekognition import RekognitionProvider
+
+Connect = Callable[..., RekognitionProvider]
+Disturb = Callable[..., None]
+Photo = Callable[..., bytes]
+Log = Callable[[], list[dict[str, Any]]]
+KEYS = {
+    "access_key_id": "AKIDOFTHETESTS",
+    "secret_access_key": "s3cret-0f-the-tests",
+    "session_token": "t0ken-0f-the-tests",
+}
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def start(stub: SimpleNamespace) -> Iterator[Callable[..., str]]:
+    """Start an emulator with options of its own; it ends with the module."""
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> str:
+            emulator = running(
+                "rekognition", stub.StubRecogniser(), stub.CALIBRATION, options=Options(**options)
+            )
+            return stack.enter_context(emulator)
+
+        yield start
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    with ExitStack() as stack:
+
+        def connect(endpoint: str, **settings: Any) -> RekognitionProvider:
+            given: dict[str, Any] = {"region": "us-east-1", **KEYS, **settings}
+            rekognition = RekognitionProvider(endpoint=endpoint, **given)
+            stack.callback(rekognition.close)
+            return rekognition
+
+        yield connect
+
+
+@pytest.fixture
+def faces(emulator: str, connect: Connect) -> RekognitionProvider:
+    return connect(emulator)
+
+
+@pytest.fixture
+def users(emulator: str, connect: Connect) -> RekognitionProvider:
+    return connect(emulator, gallery="users")
+
+
+def failure(provider: RekognitionProvider, call: Callable[[], Any]) -> Failure:
+    with pytest.raises(Exception) as caught:
+        call()
+    told = provider.classify(caught.value)
+    assert not [key for key in KEYS.values() if key in repr(told)]
+    return told
+
+
+@contextmanager
+def canned(status: int, body: str, **headers: str) -> Iterator[tuple[str, list[str]]]:
+    """Serve one answer to everything; yield the URL and the list of operations asked for."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(self.headers["X-Amz-Target"].rpartition(".")[2])
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", seen
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("kind", "retry_after_s", "expected"),
+    [
+        ("429", None, FailureKind.THROTTLED),
+        ("429", 1.5, FailureKind.THROTTLED),
+        ("500", None, FailureKind.TRANSIENT),
+        ("503", 7, FailureKind.TRANSIENT),
+        ("reset", None, FailureKind.TRANSIENT),
+        ("half_body", None, FailureKind.TRANSIENT),
+        ("lost_response", None, FailureKind.TRANSIENT),
+    ],
+)
+def test_one_request_goes_out_however_it_fails(
+    faces: RekognitionProvider,
+    users: RekognitionProvider,
+    photo: Photo,
+    disturb: Disturb,
+    log: Log,
+    kind: str,
+    retry_after_s: float | None,
+    expected: FailureKind,
+) -> None:
+    disturb("*", kind, retry_after_s=retry_after_s)
+    calls: list[Callable[[], Any]] = [
+        lambda: users.create_gallery("g"),
+        lambda: users.enrol("g", "one", photo(0), "tag"),
+        users.list_galleries,
+        lambda: users.list_faces("g", "one"),
+        lambda: users.delete_gallery("g"),
+        lambda: users.add_person("g", "one"),
+        lambda: users.attach("g", "one", [NOBODY]),
+        lambda: users.identify_photo("g", photo(0), 0.0, 100),
+        lambda: users.list_people("g"),
+        lambda: faces.identify_photo("g", photo(0), 0.0, 100),
+    ]
+    failures = [failure(users, call) for call in calls]
+    assert {(told.kind, told.retry_after_s) for told in failures} == {(expected, retry_after_s)}
+    assert {row["fault"] for row in log()} == {kind}
+    operations = [*users.capabilities.operations.values(), "SearchFacesByImage"]
+    assert [row["operation"] for row in log()] == operations
+
+
+def test_the_environment_brings_no_retries_back(
+    emulator: str, connect: Connect, disturb: Disturb, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
+    monkeypatch.setenv("AWS_RETRY_MODE", "adaptive")
+    faces = connect(emulator)
+    disturb("*", "500")
+    failure(faces, faces.list_galleries)
+    assert len(log()) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "enrolled"), [("lost_response", 1), ("half_body", 1), ("reset", 0)]
+)
+def test_what_a_broken_wire_leaves_behind(
+    faces: RekognitionProvider, photo: Photo, disturb: Disturb, kind: str, enrolled: int
+) -> None:
+    faces.create_gallery("g")
+    disturb("IndexFaces", kind)
+    failure(faces, lambda: faces.enrol("g", "one", photo(0), "tag"))
+    assert len(faces.list_faces("g", "one")) == enrolled
+
+
+def test_silence_is_transient(emulator: str, connect: Connect, disturb: Disturb, log: Log) -> None:
+    impatient = connect(emulator, read_timeout_s=0.2)
+    disturb("*", "hang", seconds=600)
+    assert failure(impatient, impatient.list_galleries).kind is FailureKind.TRANSIENT
+    assert len(log()) == 1
+
+
+def test_nobody_listening_is_transient(connect: Connect) -> None:
+    nobody = connect("http://127.0.0.1:9")
+    assert failure(nobody, nobody.list_galleries).kind is FailureKind.TRANSIENT
+
+
+def test_conflicts_and_absences(users: RekognitionProvider) -> None:
+    users.create_gallery("g")
+    users._client.create_user(CollectionId="g", UserId="two")
+    absent = ("ResourceNotFoundException", FailureKind.ABSENT)
+    calls: list[tuple[Callable[[], Any], tuple[str, FailureKind]]] = [
+        (
+            lambda: users.create_gallery("g"),
+            ("ResourceAlreadyExistsException", FailureKind.CONFLICT),
+        ),
+        (lambda: users.add_person("g", "two"), ("ConflictException", FailureKind.CONFLICT)),
+        (lambda: users.list_people("h"), absent),
+        (lambda: users.attach("g", "nobody", [NOBODY]), absent),
+        (lambda: users.delete_gallery("h"), absent),
+        (lambda: users.create_gallery("not one"), ("ValidationException", FailureKind.FATAL)),
+        (lambda: users.attach("g", "two", []), ("ParamValidationError", FailureKind.FATAL)),
+    ]
+    for call, expected in calls:
+        told = failure(users, call)
+        assert (told.code, told.kind) == expected
+
+
+def test_refused_photos(faces: RekognitionProvider, photo: Photo) -> None:
+    faces.create_gallery("g")
+    photos = {
+        "InvalidImageFormatException": b"no picture",
+        "ImageTooLargeException": bytes(5_242_881),
+        "InvalidParameterException": photo(0, size=(79, 120)),
+        "ValidationException": b"",
+    }
+    for code, image in photos.items():
+        for call in (
+            partial(faces.enrol, "g", "one", image, "tag"),
+            partial(faces.identify_photo, "g", image, 0.0, 100),
+        ):
+            told = failure(faces, call)
+            assert (told.code, told.kind) == (code, FailureKind.PHOTO)
+            assert not told.no_face
+
+
+def test_other_faults_of_a_photo_request_are_ours(faces: RekognitionProvider, photo: Photo) -> None:
+    faces.create_gallery("g")
+    told = failure(faces, lambda: faces.enrol("g", "not a name", photo(0), "tag"))
+    assert (told.code, told.kind) == ("ValidationException", FailureKind.FATAL)
+    assert "externalImageId" in told.message
+
+
+def test_parameters_are_named_and_not_quoted(faces: RekognitionProvider) -> None:
+    picture: Any = ["the photo's bytes"]
+    told = failure(faces, lambda: faces.enrol("g", "one", picture, "tag"))
+    assert told.kind is FailureKind.FATAL
+    assert told.message == "The SDK refuses to send Image.Bytes."
+
+
+def test_a_full_account_is_a_quota(
+    start: Callable[..., str], connect: Connect, photo: Photo
+) -> None:
+    faces = connect(start(faces_max=1))
+    faces.create_gallery("g")
+    faces.enrol("g", "one", photo(0), "tag")
+    told = failure(faces, lambda: faces.enrol("g", "one", photo(1), "tag"))
+    assert (told.code, told.kind) == ("ServiceQuotaExceededException", FailureKind.QUOTA)
+
+
+def test_a_wrong_key_and_a_missing_permission_are_refusals(
+    start: Callable[..., str], connect: Connect
+) -> None:
+    wrong, denied = connect(start(keys=frozenset({"right"}))), connect(start(gated=True))
+    expected = {wrong: "UnrecognizedClientException", denied: "AccessDeniedException"}
+    for rekognition, code in expected.items():
+        told = failure(rekognition, rekognition.list_galleries)
+        assert (told.code, told.kind) == (code, FailureKind.REFUSED)
+        assert "check the AWS keys" in told.message
+
+
+HTML = "<!DOCTYPE html><title>Bad gateway</title>"
+
+
+def error(code: str, message: str = "no") -> str:
+    return json.dumps({"__type": code, "Code": code, "Message": message})
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "kind"),
+    [
+        (400, error("ThrottlingException"), "ThrottlingException", "throttled"),
+        (500, error("ThrottlingException"), "ThrottlingException", "throttled"),
+        (400, error("LimitExceededException"), "LimitExceededException", "throttled"),
+        (429, "slow down", "429", "throttled"),
+        (400, error("com.amazon#InternalServerError"), "InternalServerError", "transient"),
+        (503, error("ServiceUnavailableException"), "ServiceUnavailableException", "transient"),
+        (502, HTML, "502", "transient"),
+        (504, "<html>Gateway timeout</html>", "504", "transient"),
+        (200, HTML, "UnreadableAnswerError", "transient"),
+        (200, '{"FaceRecords": [', "UnreadableAnswerError", "transient"),
+        (200, "{}", "KeyError", "fatal"),
+        (413, HTML, "413", "photo"),
+        (400, error("ConflictException"), "ConflictException", "busy"),
+        (400, error("ExpiredTokenException"), "ExpiredTokenException", "refused"),
+        (400, error("InvalidSignatureException"), "InvalidSignatureException", "refused"),
+        (403, HTML, "403", "refused"),
+        (
+            400,
+            error("IdempotentParameterMismatchException"),
+            "IdempotentParameterMismatchException",
+            "fatal",
+        ),
+        (
+            400,
+            error("InvalidParameterException", "Request has Invalid Parameters"),
+            "InvalidParameterException",
+            "photo",
+        ),
+        (
+            400,
+            error("InvalidParameterException", "maxFaces is beyond reason"),
+            "InvalidParameterException",
+            "fatal",
+        ),
+    ],
+)
+def test_answers_that_the_emulator_does_not_give(
+    connect: Connect, photo: Photo, status: int, body: str, code: str, kind: str
+) -> None:
+    with canned(status, body) as (endpoint, seen):
+        rekognition = connect(endpoint)
+        told = failure(rekognition, lambda: rekognition.enrol("g", "one", photo(0), "tag"))
+        rekognition.close()
+    assert (told.code, told.kind) == (code, kind)
+    assert "<" not in told.message
+    assert seen == ["IndexFaces"]
+
+
+def test_a_signed_request_repeated_by_the_service_is_cut_out(connect: Connect) -> None:
+    text = (
+        f"The request signature of {KEYS['access_key_id']} does not match.\n\n"
+        f"The Canonical String for this request should have been\n{KEYS['session_token']}"
+    )
+    with canned(403, error("InvalidSignatureException", text)) as (endpoint, _):
+        rekognition = connect(endpoint)
+        told = failure(rekognition, rekognition.list_galleries)
+        rekognition.close()
+    assert told.message.startswith("The request signature of [key] does not match. To do")
+
+
+def test_a_face_that_is_this_users_already_is_attached(connect: Connect) -> None:
+    def refusal(user: str) -> dict[str, Any]:
+        return {
+            "FaceId": f"face-of-{user}",
+            "UserId": user,
+            "Reasons": ["ASSOCIATED_TO_A_DIFFERENT_USER"],
+        }
+
+    body = {"UnsuccessfulFaceAssociations": [refusal("one"), refusal("two")]}
+    with canned(200, json.dumps(body)) as (endpoint, _):
+        rekognition = connect(endpoint, gallery="users")
+        refused = rekognition.attach("g", "one", ["face-of-one", "face-of-two"])
+        rekognition.close()
+    assert refused == {"face-of-two": "ASSOCIATED_TO_A_DIFFERENT_USER"}
+
+
+def test_redirects_are_not_followed(connect: Connect) -> None:
+    with canned(302, HTML, Location="/elsewhere") as (endpoint, seen):
+        rekognition = connect(endpoint)
+        failure(rekognition, rekognition.list_galleries)
+        rekognition.close()
+    assert seen == ["ListCollections"]
+
+
+def test_an_error_that_is_cut_off_is_transient(
+    faces: RekognitionProvider, disturb: Disturb
+) -> None:
+    disturb("*", "half_body")
+    told = failure(faces, lambda: faces.list_faces("nowhere", "one"))
+    assert (told.code, told.kind) == ("UnreadableAnswerError", FailureKind.TRANSIENT)
+
+
+def test_a_wait_that_is_no_number_is_none(connect: Connect) -> None:
+    body = error("ThrottlingException")
+    with canned(400, body, x_amz_retry_after="soon") as (endpoint, _):
+        rekognition = connect(endpoint)
+        told = failure(rekognition, rekognition.list_galleries)
+        rekognition.close()
+    assert (told.kind, told.retry_after_s) == (FailureKind.THROTTLED, None)
