@@ -28,7 +28,8 @@ class TwoFaces:
 
     name = "two"
 
-    def __call__(self, _: bytes) -> Sequence[RecognisedFace]:
+    def __call__(self, image: bytes) -> Sequence[RecognisedFace]:
+        assert image
         turned = tuple((300 - y, 20 + x) for x, y in POINTS)
         return [
             RecognisedFace(60, 60, 200, 200, 0.99, [1.0, 0.0], POINTS),

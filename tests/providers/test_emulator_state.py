@@ -57,7 +57,7 @@ def test_everything_survives_a_restart(
         azure = connect(url)
         azure.create_gallery("g")
         person = azure.add_person("g", "someone")
-        face = azure.enrol("g", person, stub.photo(2), "tag")
+        face = azure.enrol("g", person, stub.photo(2), "tag").id
         azure.train("g")
         probe = azure.detect(stub.photo(2, 3))
         before = azure.identify("g", [probe], 0.0, 10)
@@ -71,6 +71,36 @@ def test_everything_survives_a_restart(
         azure.close()
 
 
+def test_lists_and_small_groups_survive_a_restart(stub: SimpleNamespace, tmp_path: Path) -> None:
+    headers = {"Ocp-Apim-Subscription-Key": "any", "Content-Type": "application/octet-stream"}
+    kinds = ("persongroups", "facelists", "largefacelists")
+    with emulator(stub, state=tmp_path) as url:
+        for kind in kinds:
+            container = f"{url}/face/v1.2/{kind}/c"
+            body = {"name": kind, "userData": "ours", "recognitionModel": "recognition_04"}
+            key = {"Ocp-Apim-Subscription-Key": "any"}
+            requests.put(container, json=body, headers=key, timeout=10).raise_for_status()
+            if kind == "persongroups":
+                continue
+            faces = f"{container}/persistedfaces?userData=tag"
+            added = requests.post(faces, stub.photo(0), headers=headers, timeout=10)
+            added.raise_for_status()
+        before = [shown(url, kind) for kind in kinds]
+        galleries = requests.get(f"{url}/__emulator__/galleries", timeout=10).json()
+    with emulator(stub, state=tmp_path) as url:
+        assert [shown(url, kind) for kind in kinds] == before
+        assert requests.get(f"{url}/__emulator__/galleries", timeout=10).json() == galleries
+    assert [len(row.get("faces", [])) for row in galleries] == [0, 1, 1]
+
+
+def shown(url: str, kind: str) -> Any:
+    """Return what a client sees of the containers of a kind."""
+    headers = {"Ocp-Apim-Subscription-Key": "any"}
+    query = "returnRecognitionModel=true"
+    answer = requests.get(f"{url}/face/v1.2/{kind}?{query}", headers=headers, timeout=10)
+    return answer.json()
+
+
 def test_what_was_answered_survives_kill_9(
     stub: SimpleNamespace, connect: Connect, tmp_path: Path
 ) -> None:
@@ -78,7 +108,7 @@ def test_what_was_answered_survives_kill_9(
     azure = connect(url)
     azure.create_gallery("g")
     person = azure.add_person("g", "someone")
-    faces = [azure.enrol("g", person, stub.photo(1, n), f"tag-{n}") for n in range(5)]
+    faces = [azure.enrol("g", person, stub.photo(1, n), f"tag-{n}").id for n in range(5)]
     azure.train("g")
     probe = azure.detect(stub.photo(1, 2))
     assert end(child, signal.SIGKILL) == -signal.SIGKILL
