@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
@@ -62,6 +63,19 @@ async def read_fields(request: Request) -> Fields:
     """Return the fields of the query and of the form; a form that cannot be read has none."""
     texts = dict(request.query_params)
     files: dict[str, bytes] = {}
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        # Starlette takes what is not percent-encoded for Latin-1; `curl -d` sends it as UTF-8.
+        body = (await request.body()).decode(errors="replace")
+        texts |= dict(parse_qsl(body, keep_blank_values=True))
+    else:
+        await _read_multipart(request, texts, files)
+    return Fields(
+        {name: text for name, text in texts.items() if text},
+        {name: data for name, data in files.items() if data},
+    )
+
+
+async def _read_multipart(request: Request, texts: dict[str, str], files: dict[str, bytes]) -> None:
     with contextlib.suppress(MultiPartException):
         async with request.form(max_part_size=REQUEST_BYTES_MAX) as form:
             for name, value in form.multi_items():
@@ -69,10 +83,6 @@ async def read_fields(request: Request) -> Fields:
                     files[name] = await value.read()
                 else:
                     texts[name] = value
-    return Fields(
-        {name: text for name, text in texts.items() if text},
-        {name: data for name, data in files.items() if data},
-    )
 
 
 def missing(*names: str) -> ServiceError:

@@ -152,6 +152,16 @@ def test_base64_as_clients_write_it(ask: Ask, picture: bytes, form: str) -> None
         assert faces_of(ask("detect", files, image_base64=text)) == 1
 
 
+def test_text_is_utf_8_percent_encoded_or_not(facepp: str, ask: Ask) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
+    body = f"{urlencode(KEY)}&outer_id=人脸".encode()
+    url = f"{facepp}/facepp/v3/faceset/create"
+    created = requests.post(url, data=body, headers=headers, timeout=10).json()
+    assert created["outer_id"] == "人脸"
+    assert ask("faceset/getdetail", outer_id="人脸").ok
+    assert ask("faceset/getdetail", {"outer_id": (None, "人脸")}).ok
+
+
 @pytest.mark.parametrize(
     "disposition",
     [
