@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from providers.emulators.azure_kinds import KINDS, Kind
+from providers.emulators.azure_kinds import KINDS, Kind, quota
 from providers.emulators.azure_store import AzureStore, Container, Face
 from providers.emulators.azure_wire import (
     RECOGNITION_MODELS,
@@ -65,6 +65,12 @@ def refuse_while_training(container: Container, now: float) -> None:
     """Raise the service's 409 while a container is being trained."""
     if container.is_training(now):
         raise KINDS[container.kind].in_training()
+
+
+def refuse_when_account_is_full(store: AzureStore, options: Options) -> None:
+    """Raise the service's 403 when the resource holds all the faces that it may."""
+    if options.faces_max is not None and store.count_faces() >= options.faces_max:
+        raise quota()
 
 
 def resource_name(container: Container, person: str | None = None) -> str:

@@ -6,6 +6,7 @@ from starlette.responses import JSONResponse, Response
 from providers.emulators.azure_containers import (
     Additions,
     find_container,
+    refuse_when_account_is_full,
     refuse_while_training,
     resource_name,
     shown_face,
@@ -78,9 +79,7 @@ class ListFaces:
     def _refuse_too_many(self, container: Container) -> None:
         if self._store.count_faces(container.key) >= self._kind.members_max:
             raise quota()
-        most = self._options.faces_max
-        if most is not None and self._store.count_faces() >= most:
-            raise quota()
+        refuse_when_account_is_full(self._store, self._options)
 
     def _find(self, request: Request, container: Container) -> Face:
         wanted = as_uuid(request.path_params["face"])

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from providers.emulators.azure_containers import (
     Additions,
     find_container,
+    refuse_when_account_is_full,
     refuse_while_training,
     resource_name,
     shown_face,
@@ -110,9 +111,7 @@ class Persons:
     def _refuse_too_many(self, person: Person) -> None:
         if len(person.face_ids) >= FACES_PER_PERSON:
             raise quota()
-        most = self._options.faces_max
-        if most is not None and self._store.count_faces() >= most:
-            raise quota()
+        refuse_when_account_is_full(self._store, self._options)
 
     def _find(self, request: Request, *, writing: bool = False) -> tuple[Container, Person]:
         group = find_container(self._store, self._kind, request)

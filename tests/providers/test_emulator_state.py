@@ -2,11 +2,12 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -177,6 +178,17 @@ def test_unusable_state_is_told(stub: SimpleNamespace, tmp_path: Path) -> None:
     (tmp_path / "azure.db").write_text("this is no database" * 99)
     with pytest.raises(UserError, match="cannot be used"), emulator(stub, state=tmp_path):
         pass
+
+
+def test_state_of_another_make_is_told(stub: SimpleNamespace, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "azure.db")) as database:
+        database.execute("CREATE TABLE persons (id TEXT PRIMARY KEY, gallery TEXT)")
+    with (
+        pytest.raises(UserError, match="cannot be used") as caught,
+        emulator(stub, state=tmp_path),
+    ):
+        pass
+    assert "--state" in str(caught.value)
 
 
 def test_an_unknown_service_is_told(stub: SimpleNamespace) -> None:
