@@ -159,11 +159,11 @@ class RekognitionProvider(Provider):
             UserMatchThreshold=0,
             ClientRequestToken=_token("AssociateFaces", gallery, person_id, *face_ids),
         )
-        refusals = {
-            face["FaceId"]: _association_refusal(face, person_id)
+        return {
+            face["FaceId"]: _association_refusal(face)
             for face in answer.get("UnsuccessfulFaceAssociations") or []
+            if not _is_associated(face, person_id)
         }
-        return {face: refusal for face, refusal in refusals.items() if refusal}
 
     def identify_photo(
         self, gallery: str, photo: bytes, threshold: float, candidates: int
@@ -280,9 +280,13 @@ def _reasons(unindexed: Sequence["UnindexedFaceTypeDef"]) -> str:
     return ",".join(sorted({reason for face in unindexed for reason in face.get("Reasons", [])}))
 
 
-def _association_refusal(face: "UnsuccessfulFaceAssociationTypeDef", person_id: str) -> str:
-    """Return why a face was not associated; empty if it belongs to this very user already."""
-    reasons = face.get("Reasons", [])
-    if reasons == ["ASSOCIATED_TO_A_DIFFERENT_USER"] and face.get("UserId") == person_id:
-        return ""
-    return "absent" if reasons == ["FACE_NOT_FOUND"] else ",".join(reasons)
+def _is_associated(face: "UnsuccessfulFaceAssociationTypeDef", person_id: str) -> bool:
+    """Tell whether a face was refused only because it belongs to this very user already."""
+    taken = face.get("Reasons") == ["ASSOCIATED_TO_A_DIFFERENT_USER"]
+    return taken and face.get("UserId") == person_id
+
+
+def _association_refusal(face: "UnsuccessfulFaceAssociationTypeDef") -> str:
+    """Return the service's reasons, of which it may give none."""
+    reasons = ",".join(face.get("Reasons", [])) or "NO_REASON_GIVEN"
+    return "absent" if reasons == "FACE_NOT_FOUND" else reasons

@@ -33,7 +33,7 @@ def session(**settings: str | None) -> "boto3.Session":
 
 
 def credentials(session: "boto3.Session") -> "Credentials":
-    """Return where the keys come from; those of a role are fetched when they are first asked for."""
+    """Return where the keys come from; those of a role are fetched when first needed."""
     from botocore.exceptions import BotoCoreError
 
     try:

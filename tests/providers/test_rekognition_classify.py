@@ -324,19 +324,23 @@ def test_a_signed_request_repeated_by_the_service_is_cut_out(connect: Connect) -
 
 
 def test_a_face_that_is_this_users_already_is_attached(connect: Connect) -> None:
-    def refusal(user: str) -> dict[str, Any]:
-        return {
-            "FaceId": f"face-of-{user}",
-            "UserId": user,
-            "Reasons": ["ASSOCIATED_TO_A_DIFFERENT_USER"],
-        }
-
-    body = {"UnsuccessfulFaceAssociations": [refusal("one"), refusal("two")]}
-    with canned(200, json.dumps(body)) as (endpoint, _):
+    taken = ["ASSOCIATED_TO_A_DIFFERENT_USER"]
+    refusals = [
+        {"FaceId": "already", "UserId": "one", "Reasons": taken},
+        {"FaceId": "taken", "UserId": "two", "Reasons": taken},
+        {"FaceId": "unlike", "UserId": "one", "Reasons": ["LOW_MATCH_CONFIDENCE"]},
+        {"FaceId": "unsaid", "UserId": "one", "Reasons": []},
+    ]
+    body = json.dumps({"UnsuccessfulFaceAssociations": refusals})
+    with canned(200, body) as (endpoint, _):
         rekognition = connect(endpoint, gallery="users")
-        refused = rekognition.attach("g", "one", ["face-of-one", "face-of-two"])
+        refused = rekognition.attach("g", "one", ["already", "taken", "unlike", "unsaid"])
         rekognition.close()
-    assert refused == {"face-of-two": "ASSOCIATED_TO_A_DIFFERENT_USER"}
+    assert refused == {
+        "taken": "ASSOCIATED_TO_A_DIFFERENT_USER",
+        "unlike": "LOW_MATCH_CONFIDENCE",
+        "unsaid": "NO_REASON_GIVEN",
+    }
 
 
 def test_redirects_are_not_followed(connect: Connect) -> None:
