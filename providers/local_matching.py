@@ -10,7 +10,8 @@ from providers.emulators.database import Embedding
 from providers.emulators.matching import rank
 from providers.emulators.options import Matching
 
-# Unit embeddings differ by little, so that scikit-learn's 1.0 leaves all probabilities alike.
+# At scikit-learn's 1.0, unit embeddings get probabilities near to one another: of 30 people of LFW
+# with five photos each, the true one got 0.23 (median), far below any threshold. 100 gives 0.95.
 _INVERSE_REGULARISATION = 100.0
 _STEPS_MAX = 1000
 
