@@ -3,8 +3,8 @@
 Measured are pupils, nose tip and mouth corners. The other 22 are derived from them: each lies at a
 fixed offset from the measured point (or the mouth's middle) nearest to it, in a frame spanned by
 the line from pupil to pupil and the one from the eyes' middle to the mouth's. The offsets are those
-of the face in the REST reference's own example of Detect (v1.0), made symmetric. They turn and
-grow with the face, and show no expression.
+of an upright face at rest, as seen in a few photos. They turn and grow with the face, and show no
+expression.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _IN_A_FRONTAL_FACE = ((0.31, 0.4), (0.69, 0.4), (0.5, 0.6), (0.35, 0.77), (0.65,
 
 _ONE_SIDE: Mapping[str, tuple[str, float, float]] = {
     "eyebrow{side}Outer": ("pupil{side}", -0.43, -0.05),
-    "eyebrow{side}Inner": ("pupil{side}", 0.36, -0.18),
+    "eyebrow{side}Inner": ("pupil{side}", 0.31, -0.17),
     "eye{side}Outer": ("pupil{side}", -0.17, 0.03),
     "eye{side}Top": ("pupil{side}", 0.0, -0.06),
     "eye{side}Bottom": ("pupil{side}", 0.0, 0.05),
@@ -31,10 +31,10 @@ _ONE_SIDE: Mapping[str, tuple[str, float, float]] = {
 """Name, nearest point, and offset as fractions of the two spans; at the right, across is mirrored."""
 
 _MIDDLE: Mapping[str, tuple[str, float, float]] = {
-    "upperLipTop": ("mouth", 0.0, -0.17),
-    "upperLipBottom": ("mouth", 0.0, -0.1),
-    "underLipTop": ("mouth", 0.0, -0.02),
-    "underLipBottom": ("mouth", 0.0, 0.08),
+    "upperLipTop": ("mouth", 0.0, -0.13),
+    "upperLipBottom": ("mouth", 0.0, -0.03),
+    "underLipTop": ("mouth", 0.0, 0.02),
+    "underLipBottom": ("mouth", 0.0, 0.14),
 }
 
 
