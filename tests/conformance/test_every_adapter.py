@@ -77,6 +77,15 @@ def test_the_largest_face_of_a_probe_counts(account: "Account") -> None:
     assert account.ask(account.photo(1, faces=2))[0].person_id == people[1].id
 
 
+def test_photos_unlike_each_other_are_one_person(account: "Account") -> None:
+    account.provider.create_gallery("g")
+    photos = [account.photo(look) for look in (0, 1, 2)]
+    person = account.enrol("g", account.person("g", "person-0"), photos)
+    account.train("g")
+    assert sorted(account.provider.list_faces("g", person.id)) == sorted(person.faces)
+    assert [found.person_id for found in account.ask(account.photo(2, 1))] == [person.id]
+
+
 def test_galleries_know_nothing_of_one_another(account: "Account") -> None:
     account.fill("g", people=1)
     account.provider.create_gallery("h")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from providers.base import Failure, FailureKind
+from providers.base import Failure, FailureKind, TrainingState
 
 if TYPE_CHECKING:
     from tests.conformance.conftest import Account, Connect, Row
@@ -140,6 +140,17 @@ def test_what_does_not_exist_is_absent(account: "Account") -> None:
     owed = {"enrol", "ask", *account.capabilities.operations}
     kinds = {verb: account.failure(call).kind for verb, call in absent.items() if verb in owed}
     assert kinds == dict.fromkeys(kinds, FailureKind.ABSENT)
+
+
+@pytest.mark.needs("train")
+def test_a_gallery_is_busy_while_it_trains(account_at: "Connect") -> None:
+    account = account_at(training_s=3600)
+    account.provider.create_gallery("g")
+    enrol(account, account.photo(0))
+    account.provider.train("g")
+    assert account.provider.training_state("g") is TrainingState.RUNNING
+    for call in (lambda: account.ask(account.photo(0)), lambda: account.provider.train("g")):
+        assert account.failure(call).kind is FailureKind.BUSY
 
 
 def refusal(account: "Account", call: Callable[[], Any]) -> Failure:
