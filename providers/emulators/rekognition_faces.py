@@ -117,13 +117,12 @@ class Faces:
         collection = find_collection(self._store, call)
         ids = list(dict.fromkeys(call.parameters["FaceIds"]))
         found = {face.id: face for face in self._store.faces(collection.number, ids=ids)}
+        kept = [face for face in ids if face not in found or found[face].user is not None]
         free = [face for face in ids if face in found and found[face].user is None]
         self._store.delete_faces(collection.number, free)
         return {
             "DeletedFaces": free,
-            "UnsuccessfulFaceDeletions": [
-                _not_deleted(face, found.get(face)) for face in ids if face not in free
-            ],
+            "UnsuccessfulFaceDeletions": [_not_deleted(face, found.get(face)) for face in kept],
         }
 
     async def search(self, call: Call) -> dict[str, Any]:

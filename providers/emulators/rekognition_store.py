@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS faces (
     box_left REAL NOT NULL, box_top REAL NOT NULL, width REAL NOT NULL, height REAL NOT NULL,
     confidence REAL NOT NULL, user INTEGER REFERENCES users ON DELETE SET NULL,
     embedding BLOB NOT NULL, UNIQUE (collection, id));
+CREATE INDEX IF NOT EXISTS faces_of_collection ON faces (collection);
 CREATE INDEX IF NOT EXISTS faces_of_user ON faces (user);
 CREATE TABLE IF NOT EXISTS tokens (
     operation TEXT NOT NULL, token TEXT NOT NULL, digest TEXT NOT NULL, answer TEXT NOT NULL,

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from providers.emulators.rekognition_wire import ServiceError, serialization_error
 
+_NUMBER_MAX = 2**31 - 1
 _PATTERN = "Member must satisfy regular expression pattern: {}"
 _SHORTEST = "Member must have length greater than or equal to {}"
 _LONGEST = "Member must have length less than or equal to {}"
@@ -142,7 +143,8 @@ def _length_violations(length: int, shortest: int, longest: int | None) -> list[
 
 
 def _number(shape: Number, value: Any, path: str, violate: Violate) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or abs(value) > _NUMBER_MAX:
         kind = "an Integer" if shape.whole else "a Float"
         raise serialization_error(f"{_kind(value)} can not be converted to {kind}")
     if value < shape.low:

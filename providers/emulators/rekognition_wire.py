@@ -54,7 +54,7 @@ class Call:
 
 def answer(body: Mapping[str, Any], status: int = 200) -> Response:
     """Return a JSON answer with a request id."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(body, separators=(",", ":"))
     headers = {"x-amzn-RequestId": str(uuid.uuid4())}
     return Response(text, status, headers, media_type="application/x-amz-json-1.1")
 

@@ -226,6 +226,12 @@ def test_violations(
     )
 
 
+def test_a_text_that_is_no_unicode_is_told_back(ask: Ask) -> None:
+    status, answer = ask("CreateCollection", b'{"CollectionId": "\\ud800"}')
+    assert (status, answer["Code"]) == (400, "ValidationException")
+    assert answer["Message"].count("\ud800") == 1
+
+
 def test_all_violations_are_told_at_once(ask: Ask) -> None:
     _, answer = ask("CreateUser", {"CollectionId": "a b", "UserId": ""})
     assert answer["Message"].startswith("3 validation errors detected: Value 'a b' at")
@@ -244,6 +250,7 @@ def test_all_violations_are_told_at_once(ask: Ask) -> None:
         ({"CollectionId": "c", "Image": {"Bytes": "?"}}, "Value is not valid base64"),
         ({"CollectionId": "c", "MaxFaces": "1"}, "STRING_VALUE can not be converted to an Integer"),
         ({"CollectionId": "c", "MaxFaces": True}, "TRUE_VALUE can not be converted to an Integer"),
+        (b'{"MaxFaces": 1e999}', "DECIMAL_VALUE can not be converted to an Integer"),
         ({"DetectionAttributes": "ALL"}, "STRING_VALUE can not be converted to a List"),
         ({"DetectionAttributes": [None]}, "NULL_VALUE can not be converted to a String"),
         ({"Image": "x"}, "Start of structure or map found where not expected."),
