@@ -1,3 +1,4 @@
+import hashlib
 import runpy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -147,12 +148,14 @@ class Account:
     def person(self, gallery: str, tag: str) -> str:
         return self.provider.add_person(gallery, tag) if self.has("add_person") else tag
 
+    def send(self, gallery: str, person_id: str, photo: bytes) -> str:
+        """Take the first step of enrolling a photo; return the id of its face."""
+        tag = hashlib.sha256(photo).hexdigest()
+        return self.provider.enrol(gallery, person_id, photo, tag).id
+
     def enrol(self, gallery: str, person_id: str, photos: Iterable[bytes]) -> Enrolled:
         """Enrol photos, down to the last step that the service needs."""
-        faces = [
-            self.provider.enrol(gallery, person_id, photo, f"photo-{number}").id
-            for number, photo in enumerate(photos)
-        ]
+        faces = [self.send(gallery, person_id, photo) for photo in photos]
         size = self.capabilities.attach_batch
         owner = person_id if self.capabilities.attaches_by_person else ""
         for start in range(0, len(faces) if self.has("attach") else 0, size):
