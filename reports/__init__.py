@@ -33,9 +33,10 @@ def load(run: Path) -> "RunData":
     return read_run(run)
 
 
-def export(run: Path, file_format: str, out: Path) -> tuple[Path, Path]:
-    """Write observations and calls as tables into the folder `out` and return both files.
+def export(run: Path, file_format: str, out: Path) -> tuple[Path, ...]:
+    """Write a run's tables into the folder `out` and return the files.
 
+    They are observations, calls, enrolment and changed_uploads, in that order.
     `file_format` is csv, parquet or jsonl. Raises UserError when it is none of them, when parquet's
     library is missing, or when the run folder can't be read; Stopped when `out` can't be written.
     """

@@ -9,11 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 from audit.errors import Stopped, UserError
-from reports.run_folder import read_observations
+from reports.run_folder import read_changed_uploads, read_enrolment, read_observations
 
 
-def write_tables(run: Path, file_format: str, out: Path) -> tuple[Path, Path]:
-    """Write observations and calls into `out` as csv, parquet or jsonl and return both files."""
+def write_tables(run: Path, file_format: str, out: Path) -> tuple[Path, ...]:
+    """Write a run's tables into `out` as csv, parquet or jsonl and return the files.
+
+    They are the observations, the calls, the photos' enrolment and the changed uploads.
+    """
     to_bytes = _FORMATS.get(file_format)
     if to_bytes is None:
         raise UserError(
@@ -21,11 +24,15 @@ def write_tables(run: Path, file_format: str, out: Path) -> tuple[Path, Path]:
             expected=f"one of {', '.join(_FORMATS)}",
             remedy="choose one with --format",
         )
-    frames = {"observations": read_observations(run), "calls": read_calls(run)}
+    frames = {
+        "observations": read_observations(run),
+        "calls": read_calls(run),
+        "enrolment": read_enrolment(run),
+        "changed_uploads": read_changed_uploads(run),
+    }
     files = {out / f"{name}.{file_format}": to_bytes(frame) for name, frame in frames.items()}
     write_all(files, f"`audit export {run.name}` writes them again")
-    observations, calls = files
-    return observations, calls
+    return tuple(files)
 
 
 def read_calls(run: Path) -> pd.DataFrame:

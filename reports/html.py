@@ -8,7 +8,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import examples, figures, layout, tables, wording
+from reports import examples, figures, layout, services, tables, uploads, wording
 from reports.flat_files import csv_bytes, write_all
 from reports.run_folder import RunData, read_run
 from reports.statistics import BOOTSTRAP_MIN
@@ -44,6 +44,8 @@ def _frames(data: RunData) -> Mapping[str, pd.DataFrame]:
         "rejected": tables.rejected(data.photos),
         "unanswered": tables.unanswered(data.observations, data.photos),
         "mistaken_for": tables.mistaken_for(data.observations),
+        "enrolment": data.enrolment,
+        "changed_uploads": data.changed_uploads,
     }
 
 
@@ -101,6 +103,10 @@ def _facts(data: RunData) -> Mapping[str, Any]:
         "hidden": int(data.observations["censored"].sum()),
         "thresholds": sorted(set(thresholds) - {0.0}),
         "verified": int((data.observations["true_score_source"] == "verify").sum()),
+        "gives_lower_bounds": services.gives_lower_bounds(data.manifest.service),
+        "has_service_thresholds": bool((data.observations["service_thresholds"] != "").any()),
+        "has_enrolment": not data.enrolment.empty,
+        "changes": uploads.changes(data.changed_uploads, data.manifest.service),
         "examples": examples.examples(data.folder, data.cloaks),
         "pairs_min": BOOTSTRAP_MIN,
         "amplification": examples.AMPLIFICATION,
@@ -111,7 +117,9 @@ def _facts(data: RunData) -> Mapping[str, Any]:
 def _tables(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Any]:
     reasons = tables.rejected_by_reason(data.photos)
     cloaking = layout.titled_cloaks(frames["cloaking"])
+    sources = tables.score_sources(data.observations, data.manifest)
     shown = {
+        "sources": (sources, "Where each arm's scores come from", layout.SOURCES),
         "summary": (data.summary, "All arms", layout.SUMMARY),
         "by_person": (frames["by_person"], "Each protected person", layout.PERSON),
         "changes": (frames["paired_changes"], "Paired change from the control", layout.CHANGES),
@@ -124,6 +132,20 @@ def _tables(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, A
     laid_out = {name: layout.table(*parts) for name, parts in shown.items()}
     return {
         **{f"{name}_table": table for name, table in laid_out.items()},
+        **_upload_tables(data.enrolment),
         "level_tables": layout.level_tables(frames["by_level"]),
         "manifest_tables": layout.manifest_tables(data.manifest_json),
+    }
+
+
+def _upload_tables(sent: pd.DataFrame) -> Mapping[str, layout.Table]:
+    kept_out, notes = uploads.not_enrolled(sent), uploads.notes(sent)
+    rejected, noted = uploads.rejected(sent), uploads.noted(sent)
+    return {
+        "kept_out_table": layout.table(kept_out, "Photos not enrolled", layout.NOT_ENROLLED),
+        "notes_table": layout.table(notes, "What the service noted", layout.NOTES),
+        "enrol_rejected_table": layout.listing(
+            rejected, "Each photo that was rejected", layout.ENROL_REJECTED
+        ),
+        "noted_table": layout.listing(noted, "Each photo with a note", layout.NOTED),
     }

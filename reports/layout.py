@@ -10,6 +10,7 @@ from reports.tables import CLOAK_KEYS, cloak_titles
 
 NOT_APPLICABLE = "\N{EN DASH}"
 ROWS_MAX = 200
+LISTED_MAX = 5000
 
 
 class Column(NamedTuple):
@@ -116,17 +117,48 @@ MISTAKEN = (
     Column("probes", "Probes", count),
     Column("mean_top_score", "Mean score", score),
 )
+SOURCES = (
+    Column("arm", "Arm", words),
+    Column("identify", "Asked who it is (identify)", count),
+    Column("verify", "Compared directly (verify)", count),
+    Column("hidden", "Hidden by the service", count),
+)
+NOT_ENROLLED = (
+    Column("arm", "Arm", words),
+    Column("reason", "Reason", words),
+    Column("photos", "Photos", count),
+)
+ENROL_REJECTED = (
+    Column("arm", "Arm", words),
+    Column("photo", "Photo (SHA-256)", words),
+    Column("person", "Person", words),
+    Column("code", "Code", words),
+    Column("reason", "Reason", words),
+)
+NOTES = (
+    Column("arm", "Arm", words),
+    Column("note", "Note", words),
+    Column("photos", "Photos", count),
+)
+NOTED = (*ENROL_REJECTED[:3], Column("note", "Note", words))
 
 
-def table(frame: pd.DataFrame, caption: str, columns: Sequence[Column]) -> Table:
+def listing(frame: pd.DataFrame, caption: str, columns: Sequence[Column]) -> Table:
+    """Lay out a frame that is folded away, which may therefore be far longer."""
+    return table(frame, caption, columns, LISTED_MAX)
+
+
+def table(
+    frame: pd.DataFrame, caption: str, columns: Sequence[Column], rows_max: int = ROWS_MAX
+) -> Table:
     """Lay out a frame; of a very long one, only its first rows."""
-    records = frame.head(ROWS_MAX).to_dict("records")
+    records = frame.head(rows_max).to_dict("records")
     return Table(
         caption=caption,
         headings=tuple(column.heading for column in columns),
         numeric=tuple(column.write not in (words, UNANSWERED[1].write) for column in columns),
         rows=tuple(tuple(column.write(row[column.key]) for column in columns) for row in records),
-        left_out=max(0, len(frame) - ROWS_MAX),
+        left_out=max(0, len(frame) - rows_max),
     )
 
 

@@ -59,8 +59,10 @@ class Service(_Part):
 
     provider: str
     emulated: bool = False
+    gallery: str | None = None
     service_model: str | None = None
     recogniser: str | None = None
+    matching: str | None = None
 
 
 class Counts(_Part):

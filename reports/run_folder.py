@@ -17,6 +17,10 @@ from reports.tables import summarise
 OBSERVATION_COLUMNS = tuple(field.name for field in fields(Observation))
 CLOAK_COLUMNS = tuple(field.name for field in fields(CloakedPhoto))
 PHOTO_COLUMNS = ("sha256", "person", "path", "role", "rejected", "reason", "detail")
+ENROLMENT_COLUMNS = ("arm", "person", "photo_sha256", "outcome", "code", "reason", "note")
+CHANGED_COLUMNS = ("arm", "photo", "uploaded_sha256", "bytes", "change")
+_ENROLMENT, _CHANGED_UPLOADS = "enrolment.csv", "changed_uploads.csv"
+_ADDED_LATER = "service_thresholds"
 _SCORES = ("top_score", "true_score", "threshold")
 _NUMBERS = (*_SCORES, "cloaked_fraction", "rank", "native_score", "latency_ms", "attempts")
 _TEXTS = tuple(name for name in OBSERVATION_COLUMNS if name not in (*_NUMBERS, "censored"))
@@ -27,7 +31,9 @@ _REMEDY = "restore the file, or continue the run with `audit resume` so that it 
 class RunData:
     """A run folder in memory. `manifest_json` is the whole manifest, `experiment` its TOML text.
 
-    `summary` has one row per arm, in the manifest's order; `photos` one row per file found.
+    `summary` has one row per arm, in the manifest's order; `photos` one row per file found;
+    `enrolment` one per photo sent for enrolment and arm; `changed_uploads` one per photo and arm
+    that was sent changed. Folders of before these two were written have them empty.
     """
 
     folder: Path
@@ -38,6 +44,8 @@ class RunData:
     cloaks: pd.DataFrame
     photos: pd.DataFrame
     summary: pd.DataFrame
+    enrolment: pd.DataFrame
+    changed_uploads: pd.DataFrame
 
 
 def read_run(run: Path) -> RunData:
@@ -46,7 +54,10 @@ def read_run(run: Path) -> RunData:
     manifest_json = _json_object(_text(manifest_path), manifest_path, "the file")
     manifest = _manifest(manifest_json, manifest_path)
     observations = read_observations(run)
+    enrolment, changed_uploads = read_enrolment(run), read_changed_uploads(run)
     _refuse_unknown_arms(observations, manifest, run / "observations.csv")
+    _refuse_unknown_arms(enrolment, manifest, run / _ENROLMENT)
+    _refuse_unknown_arms(changed_uploads, manifest, run / _CHANGED_UPLOADS)
     cloaks_path = run / "cloaked" / "cloaks.jsonl"
     cloaks = _rows(cloaks_path) if cloaks_path.exists() else []
     return RunData(
@@ -58,31 +69,63 @@ def read_run(run: Path) -> RunData:
         cloaks=_frame(cloaks, CLOAK_COLUMNS, cloaks_path),
         photos=_frame(_rows(run / "photos.jsonl"), PHOTO_COLUMNS, run / "photos.jsonl"),
         summary=summarise(observations, manifest.arms),
+        enrolment=enrolment,
+        changed_uploads=changed_uploads,
     )
 
 
 def read_observations(run: Path) -> pd.DataFrame:
     """Read observations.csv with typed columns; an empty cell is missing, the name `NA` is not."""
     path = run / "observations.csv"
+    frame = _csv(path, [name for name in OBSERVATION_COLUMNS if name != _ADDED_LATER])
+    if _ADDED_LATER not in frame.columns:
+        frame[_ADDED_LATER] = ""
+    return _checked(_typed(frame, path), path)
+
+
+def read_enrolment(run: Path) -> pd.DataFrame:
+    """Read enrolment.csv, all text; no rows if the folder is of before it was written."""
+    return _later_csv(run / _ENROLMENT, ENROLMENT_COLUMNS)
+
+
+def read_changed_uploads(run: Path) -> pd.DataFrame:
+    """Read changed_uploads.csv; no rows if the folder is of before it was written."""
+    path = run / _CHANGED_UPLOADS
+    frame = _later_csv(path, CHANGED_COLUMNS)
+    return frame.assign(bytes=_numbers(frame["bytes"], path).astype("Int64"))
+
+
+def _later_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    if not path.exists() or not path.stat().st_size:
+        return pd.DataFrame(columns=list(columns), dtype=object)
+    return _csv(path, columns).astype(object)
+
+
+def _csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read a table as text, in which these columns have to be."""
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except FileNotFoundError:
         raise _missing(path) from None
     except (OSError, ValueError) as error:
         raise _broken(path, str(error).strip()) from error
-    absent = [name for name in OBSERVATION_COLUMNS if name not in frame.columns]
+    absent = [name for name in columns if name not in frame.columns]
     if absent:
         raise _broken(path, f"no column {', '.join(absent)}")
-    return _checked(_typed(frame, path), path)
+    return frame
+
+
+def _numbers(column: "pd.Series[str]", path: Path) -> "pd.Series[float]":
+    try:
+        return pd.to_numeric(column.replace("", None)).astype(float)
+    except ValueError as error:
+        raise _broken(path, f"column {column.name}: {error}") from error
 
 
 def _typed(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     frame = frame.copy()
     for name in _NUMBERS:
-        try:
-            frame[name] = pd.to_numeric(frame[name].replace("", None)).astype(float)
-        except ValueError as error:
-            raise _broken(path, f"column {name}: {error}") from error
+        frame[name] = _numbers(frame[name], path)
     flags = frame["censored"].str.lower().map({"true": True, "false": False, "": False})
     if flags.isna().any():
         raise _broken(path, "column censored holds other words than true and false")

@@ -194,7 +194,7 @@ def unanswered(observations: pd.DataFrame, photos: pd.DataFrame) -> pd.DataFrame
     files = photos.drop_duplicates("sha256").set_index("sha256")["path"]
     rows = rows.assign(path=rows["probe_sha256"].map(files))
     columns = ["arm", "outcome", "path", "probe_sha256", "attempts"]
-    return _by_arm(rows[columns].sort_values(columns[1:4], kind="stable"), observations)
+    return in_arm_order(rows[columns].sort_values(columns[1:4], kind="stable"), observations)
 
 
 def mistaken_for(observations: pd.DataFrame) -> pd.DataFrame:
@@ -207,11 +207,26 @@ def mistaken_for(observations: pd.DataFrame) -> pd.DataFrame:
     table = counts.agg(probes=("outcome", "size"), mean_top_score=("top_score", "mean"))
     order = ["true_person", "probes", "top_person"]
     table = table.reset_index().sort_values(order, ascending=[True, False, True])
-    return _by_arm(table, observations)
+    return in_arm_order(table, observations)
 
 
-def _by_arm(table: pd.DataFrame, observations: pd.DataFrame) -> pd.DataFrame:
-    """Bring rows into the arms' order, else as they are."""
-    order = {arm: place for place, arm in enumerate(observations["arm"].unique())}
+def score_sources(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
+    """Return per arm how many true scores came from which question, and how many are hidden."""
+    rows = [
+        {
+            "arm": arm.name,
+            "identify": int((chosen["true_score_source"] == "identify").sum()),
+            "verify": int((chosen["true_score_source"] == "verify").sum()),
+            "hidden": int(chosen["censored"].sum()),
+        }
+        for arm in manifest.arms
+        for chosen in [of_arm(observations, arm)]
+    ]
+    return pd.DataFrame(rows)
+
+
+def in_arm_order(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Bring a table into the order in which the arms come in `rows`, else as it is."""
+    order = {arm: place for place, arm in enumerate(rows["arm"].unique())}
     places = table["arm"].map(order).astype(int).to_numpy()
     return table.iloc[places.argsort(kind="stable")].reset_index(drop=True)

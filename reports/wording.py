@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from reports.manifest import Manifest, ManifestArm
+from reports.services import answerer, not_the_service
 from reports.tables import faces_found, of_arm
 
 _Row = Mapping[Hashable, Any]
@@ -18,9 +19,7 @@ _UNFINISHED = {
     "failed": "failed",
     "running": "is still running",
 }
-
-
-_SERVICES = {"azure": "Azure Face", "mock": "Azure Face"}
+_REJECTED_SHARE_MAX = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ def sentences(summary: pd.DataFrame, manifest: Manifest, people: int) -> tuple[S
     """Return one sentence per arm, in the manifest's order. `people` counts the protected."""
     rows = summary.assign(faces=faces_found(summary)).set_index("arm").to_dict("index")
     control = rows[manifest.control.name]
-    service = service_name(manifest)
+    service = answerer(manifest.service)
     whom = "the person" if people < 2 else "the right person"
     return tuple(
         Sentence(
@@ -48,18 +47,11 @@ def sentences(summary: pd.DataFrame, manifest: Manifest, people: int) -> tuple[S
     )
 
 
-def service_name(manifest: Manifest) -> str:
-    """Name who answered, so that an emulator is never taken for the service."""
-    service = manifest.service
-    name = _SERVICES.get(service.provider, service.provider)
-    return f"the {name} emulator" if service.emulated else name
-
-
 def title(manifest: Manifest) -> str:
     """Name what was tried against whom."""
     systems = list(dict.fromkeys(arm.system for arm in manifest.cloaked_arms))
     tried = " and ".join(systems) or "no cloak"
-    return f"Cloak audit: {tried} against {service_name(manifest)}"
+    return f"Cloak audit: {tried} against {answerer(manifest.service)}"
 
 
 def notices(
@@ -69,8 +61,9 @@ def notices(
     parts = (
         _unfinished(manifest, observations),
         _control_fails(manifest, summary, observations),
+        _rejected_at_enrolment(summary),
         _generated(manifest),
-        _emulated(manifest),
+        not_the_service(manifest.service),
     )
     return tuple(part for part in parts if part)
 
@@ -183,21 +176,27 @@ def _control_fails(manifest: Manifest, summary: pd.DataFrame, observations: pd.D
     return ""
 
 
+def _rejected_at_enrolment(summary: pd.DataFrame) -> str:
+    rows = summary[["arm", "enrolled", "enrol_rejected"]].dropna()
+    sent = rows["enrolled"] + rows["enrol_rejected"]
+    many = rows.assign(sent=sent)[rows["enrol_rejected"] > _REJECTED_SHARE_MAX * sent]
+    if many.empty:
+        return ""
+    counts = [
+        f"{row['enrol_rejected']:.0f} of {plural(int(row['sent']), 'photo')} "
+        f"({percent(row['enrol_rejected'] / row['sent'])}) in {row['arm']}"
+        for row in many.to_dict("records")
+    ]
+    return (
+        f"Rejected at enrolment: {', '.join(counts)}. The galleries lack these photos, so arms may "
+        "differ in more than the cloak."
+    )
+
+
 def _generated(manifest: Manifest) -> str:
     if not manifest.photo_set_generated:
         return ""
     return (
         "Demonstration: all people in this run are generated. Its numbers say how the audit works, "
         "nothing about real faces."
-    )
-
-
-def _emulated(manifest: Manifest) -> str:
-    service = manifest.service
-    if not service.emulated:
-        return ""
-    network = f" with the network {service.recogniser}" if service.recogniser else ""
-    return (
-        f"No real service was asked: {service_name(manifest)} answered{network}, on this machine. "
-        "These numbers are not the service's."
     )

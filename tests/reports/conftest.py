@@ -16,18 +16,26 @@ from PIL import Image
 from audit.types import Arm, CloakedPhoto, Game, Observation, Outcome, Targets
 
 Probe = Mapping[str, Any]
-"""One answer: outcome, score (the true person's), censored, top_person, person, number."""
+"""One answer: outcome, score (the true person's), source, thresholds (JSON), censored,
+top_person, person, number."""
+ENROLMENT = ("arm", "person", "photo_sha256", "outcome", "code", "reason", "note")
+CHANGED_UPLOADS = ("arm", "photo", "uploaded_sha256", "bytes", "change")
 
 
 @dataclass
 class Run:
-    """What a run folder is made of. `manifest` replaces keys of the usual manifest."""
+    """What a run folder is made of. `manifest` replaces keys of the usual manifest.
+
+    Without `enrolment` and `changed_uploads` it is a folder of before they were written.
+    """
 
     answers: Mapping[Arm, Sequence[Probe]]
     manifest: Mapping[str, Any] = field(default_factory=dict)
     threshold: float | None = 0.0
     rejected: Sequence[Mapping[str, Any]] = ()
     examples: int = 1
+    enrolment: Sequence[Sequence[str]] | None = None
+    changed_uploads: Sequence[Sequence[str]] | None = None
 
 
 def arm_of(name: str) -> Arm:
@@ -51,6 +59,8 @@ def write_run(folder: Path, run: Run) -> Path:
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
     rows = [row for arm, probes in run.answers.items() for row in observations(run, arm, probes)]
     write_observations(folder / "observations.csv", rows)
+    write_table(folder / "enrolment.csv", ENROLMENT, run.enrolment)
+    write_table(folder / "changed_uploads.csv", CHANGED_UPLOADS, run.changed_uploads)
     write_cloaks(folder, run)
     photos = [photo_row(row) for row in rows[: len(next(iter(run.answers.values())))]]
     lines = [json.dumps(row) for row in [*photos, *run.rejected]]
@@ -114,11 +124,12 @@ def observation(run: Run, arm: Arm, number: int, probe: Probe) -> Observation:
         top_person=top,
         top_score=0.7 if top else None,
         true_score=score,
-        true_score_source=None if score is None else "identify",
+        true_score_source=None if score is None else probe.get("source", "identify"),
         censored=censored,
         threshold=run.threshold,
         latency_ms=12.5,
         attempts=1,
+        service_thresholds=probe.get("thresholds"),
     )
 
 
@@ -129,6 +140,12 @@ def write_observations(path: Path, rows: Sequence[Observation]) -> None:
         for row in rows:
             cells = asdict(row) | {"censored": "true" if row.censored else "false"}
             writer.writerow(["" if cell is None else cell for cell in cells.values()])
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]] | None) -> None:
+    if rows is not None:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([columns, *rows])
 
 
 def photo_row(row: Observation) -> dict[str, Any]:

@@ -17,7 +17,7 @@ ANSWERS = {"control": [{"score": 0.9, "person": "NA"}, {"censored": True, "outco
 def test_csv_keeps_empty_cells_and_small_letters(
     make_run: Callable[..., Path], tmp_path: Path
 ) -> None:
-    observations, calls = reports.export(run := make_run(ANSWERS), "csv", tmp_path / "out")
+    observations, calls, *_ = reports.export(run := make_run(ANSWERS), "csv", tmp_path / "out")
     with observations.open(newline="") as file:
         rows = list(csv.DictReader(file))
     with (run / "observations.csv").open(newline="") as file:
@@ -29,7 +29,7 @@ def test_csv_keeps_empty_cells_and_small_letters(
 
 
 def test_jsonl_is_one_object_a_line(make_run: Callable[..., Path], tmp_path: Path) -> None:
-    observations, calls = reports.export(make_run(ANSWERS), "jsonl", tmp_path)
+    observations, calls, *_ = reports.export(make_run(ANSWERS), "jsonl", tmp_path)
     rows = [json.loads(line) for line in observations.read_text().splitlines()]
     assert (rows[0]["true_score"], rows[1]["true_score"]) == (0.9, None)
     assert json.loads(calls.read_text().splitlines()[1]) == {
@@ -41,10 +41,32 @@ def test_jsonl_is_one_object_a_line(make_run: Callable[..., Path], tmp_path: Pat
 
 def test_parquet_reads_back(make_run: Callable[..., Path], tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="parquet needs the extra `parquet`")
-    observations, _ = reports.export(make_run(ANSWERS), "parquet", tmp_path)
+    observations, *_ = reports.export(make_run(ANSWERS), "parquet", tmp_path)
     frame = pd.read_parquet(observations)
     assert frame["true_person"].tolist() == ["NA", "Ada"]
     assert frame["censored"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("file_format", ["csv", "jsonl", "parquet"])
+def test_enrolment_and_changed_uploads_are_tables_too(
+    make_run: Callable[..., Path], tmp_path: Path, file_format: str
+) -> None:
+    if file_format == "parquet":
+        pytest.importorskip("pyarrow", reason="parquet needs the extra `parquet`")
+    read: dict[str, Callable[[Path], pd.DataFrame]] = {
+        "csv": pd.read_csv,
+        "jsonl": lambda path: pd.read_json(path, lines=True),
+        "parquet": pd.read_parquet,
+    }
+    run = make_run(
+        ANSWERS,
+        enrolment=[["control", "NA", "1" * 64, "refused", "TooDark", "", ""]],
+        changed_uploads=[["control", "1" * 64, "2" * 64, "900", "encoded as PNG"]],
+    )
+    *_, enrolment, changed = reports.export(run, file_format, tmp_path)
+    assert (enrolment.stem, changed.stem) == ("enrolment", "changed_uploads")
+    assert read[file_format](enrolment)["code"].tolist() == ["TooDark"]
+    assert read[file_format](changed)["bytes"].tolist() == [900]
 
 
 def test_parquet_without_its_library_says_what_to_install(make_run: Callable[..., Path]) -> None:

@@ -2,10 +2,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import reports
 from audit.errors import UserError
+
+ENROLMENT = ("arm", "person", "photo_sha256", "outcome", "code", "reason", "note")
+CHANGED_UPLOADS = ("arm", "photo", "uploaded_sha256", "bytes", "change")
 
 PLAIN = {"control": [{"score": 0.9}]}
 
@@ -59,6 +63,45 @@ def test_a_broken_file_is_named(
     run = make_run(PLAIN)
     text = (run / name).read_text(encoding="utf-8")
     assert old in text
+    (run / name).write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(UserError, match=name) as error:
+        reports.load(run)
+    assert why in str(error.value)
+
+
+def test_a_folder_of_before_enrolment_was_written_is_read(make_run: Callable[..., Path]) -> None:
+    run = make_run(PLAIN)
+    observations = run / "observations.csv"
+    frame = pd.read_csv(observations, dtype=str, keep_default_na=False)
+    frame.drop(columns="service_thresholds").to_csv(observations, index=False)
+    (run / "changed_uploads.csv").write_text("")
+    data = reports.load(run)
+    assert data.observations["service_thresholds"].tolist() == [""]
+    assert (data.enrolment.empty, data.changed_uploads.empty) == (True, True)
+    assert "Enrolment" not in reports.build(run).read_text(encoding="utf-8")
+    tables = run / "report" / "tables"
+    assert (tables / "enrolment.csv").read_text() == f"{','.join(ENROLMENT)}\n"
+    assert (tables / "changed_uploads.csv").read_text() == f"{','.join(CHANGED_UPLOADS)}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "why"),
+    [
+        ("enrolment.csv", "reason,", "because,", "no column reason"),
+        ("enrolment.csv", "control,", "other,", "arm other is not in manifest"),
+        ("changed_uploads.csv", ",900,", ",many,", "column bytes"),
+        ("changed_uploads.csv", ",900,", ',"900,', "can't be used"),
+    ],
+)
+def test_a_broken_table_of_uploads_is_named(
+    make_run: Callable[..., Path], name: str, old: str, new: str, why: str
+) -> None:
+    run = make_run(
+        PLAIN,
+        enrolment=[["control", "Ada", "1" * 64, "enrolled", "", "", ""]],
+        changed_uploads=[["control", "1" * 64, "2" * 64, "900", "encoded as PNG"]],
+    )
+    text = (run / name).read_text(encoding="utf-8")
     (run / name).write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(UserError, match=name) as error:
         reports.load(run)
