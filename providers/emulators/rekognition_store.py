@@ -29,8 +29,11 @@ CREATE TABLE IF NOT EXISTS faces (
 CREATE INDEX IF NOT EXISTS faces_of_collection ON faces (collection);
 CREATE INDEX IF NOT EXISTS faces_of_user ON faces (user);
 CREATE TABLE IF NOT EXISTS tokens (
-    operation TEXT NOT NULL, token TEXT NOT NULL, digest TEXT NOT NULL, answer TEXT NOT NULL,
-    created REAL NOT NULL, PRIMARY KEY (operation, token));
+    operation TEXT NOT NULL, token TEXT NOT NULL,
+    collection INTEGER NOT NULL REFERENCES collections ON DELETE CASCADE,
+    digest TEXT NOT NULL, answer TEXT NOT NULL, created REAL NOT NULL,
+    PRIMARY KEY (operation, token));
+CREATE INDEX IF NOT EXISTS tokens_of_collection ON tokens (collection);
 CREATE INDEX IF NOT EXISTS tokens_by_age ON tokens (created);
 """
 _FACE = (
@@ -79,7 +82,7 @@ class RekognitionStore:
 
     def clear(self) -> None:
         """Forget everything."""
-        self.write([("DELETE FROM collections", ()), ("DELETE FROM tokens", ())])
+        self.write([("DELETE FROM collections", ())])
         self._vectors.clear()
 
     def add_collection(self, region: str, collection: str, now: float) -> None:

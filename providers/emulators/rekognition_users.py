@@ -10,7 +10,7 @@ from providers.emulators.options import Options
 from providers.emulators.rekognition_collections import find_collection
 from providers.emulators.rekognition_paging import page
 from providers.emulators.rekognition_store import Collection, Face, RekognitionStore
-from providers.emulators.rekognition_users_store import User, UserStore
+from providers.emulators.rekognition_users_store import DoneRequest, User, UserStore
 from providers.emulators.rekognition_vectors import similarity
 from providers.emulators.rekognition_wire import Call, ServiceError
 
@@ -88,15 +88,15 @@ class Users:
         if token is None:
             return do(call)
         digest = content_hash([call.region, call.parameters])
-        remembered = self._users.remembered(operation, token)
-        if remembered is None:
-            answer = do(call)
-            self._users.remember(operation, token, digest, answer, self._options.clock())
-            return answer
-        if remembered[0] != digest:
+        done = self._users.remembered(operation, token)
+        if done is None:
+            done = DoneRequest(operation, token, digest, do(call))
+            collection = find_collection(self._store, call)
+            self._users.remember(collection.number, done, self._options.clock())
+        if done.digest != digest:
             message = f"The ClientRequestToken: {token} you have supplied is already in use."
             raise ServiceError("IdempotentParameterMismatchException", message)
-        return dict(remembered[1])
+        return done.answer
 
     def _create(self, call: Call) -> dict[str, Any]:
         collection, name = find_collection(self._store, call), call.parameters["UserId"]

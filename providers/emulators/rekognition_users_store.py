@@ -1,7 +1,7 @@
 """The users of Rekognition's collections, which faces are theirs, and the requests once done."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from providers.emulators.database import Embedding
@@ -22,6 +22,15 @@ class User(NamedTuple):
     id: str
     settles: float
     face_count: int
+
+
+class DoneRequest(NamedTuple):
+    """A request with a ClientRequestToken: its parameters' digest and the answer that it had."""
+
+    operation: str
+    token: str
+    digest: str
+    answer: dict[str, Any]
 
 
 class UserStore:
@@ -76,18 +85,18 @@ class UserStore:
             vectors.owned = [row[0] for row in rows], vectors.of([row[1] for row in rows])
         return vectors.owned
 
-    def remembered(self, operation: str, token: str) -> tuple[str, Mapping[str, Any]] | None:
-        """Return the parameters' digest and the answer of a request done under a token."""
+    def remembered(self, operation: str, token: str) -> DoneRequest | None:
+        """Return the request that was done under a token."""
         query = "SELECT digest, answer FROM tokens WHERE operation = ? AND token = ?"
-        rows = self._store.read(query, operation, token)
-        return (rows[0][0], json.loads(rows[0][1])) if rows else None
+        for digest, answer in self._store.read(query, operation, token):
+            return DoneRequest(operation, token, digest, json.loads(answer))
+        return None
 
-    def remember(
-        self, operation: str, token: str, digest: str, answer: Mapping[str, Any], now: float
-    ) -> None:
-        """Keep the answer to a request done under a token, for a day."""
-        insert = "INSERT INTO tokens VALUES (?, ?, ?, ?, ?)"
-        row = (operation, token, digest, json.dumps(answer), now)
+    def remember(self, collection: int, done: DoneRequest, now: float) -> None:
+        """Keep what was done to a collection under a token, for a day or until it is deleted."""
+        insert = "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?)"
+        answer = json.dumps(done.answer)
+        row = (done.operation, done.token, collection, done.digest, answer, now)
         expire = ("DELETE FROM tokens WHERE created < ?", (now - _REMEMBERED_S,))
         self._store.write([expire, (insert, row)])
 

@@ -272,6 +272,15 @@ def test_a_refused_request_may_be_tried_again_with_its_token(rekognition: Any) -
     rekognition.create_user(**late)
 
 
+def test_tokens_go_with_their_collection(rekognition: Any) -> None:
+    new = {"CollectionId": "c", "UserId": "new", "ClientRequestToken": "token"}
+    for _ in range(2):
+        rekognition.create_user(**new)
+        assert rekognition.list_users(CollectionId="c")["Users"][-1]["UserId"] == "new"
+        rekognition.delete_collection(CollectionId="c")
+        rekognition.create_collection(CollectionId="c")
+
+
 def test_updating_takes_time_and_tokens_expire(start: Start) -> None:
     now = [1_700_000_000.0]
     client = start(clock=lambda: now[0], training_s=5.0)
