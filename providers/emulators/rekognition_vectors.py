@@ -44,7 +44,9 @@ class FaceVectors:
         new = np.asarray(embeddings, np.float32)
         first, wanted = len(self.ids), len(self.ids) + len(ids)
         if wanted > len(self._rows):
-            rows = np.empty((max(first + first // 4, wanted, _CAPACITY_MIN), new.shape[1]), np.float32)
+            rows = np.empty(
+                (max(first + first // 4, wanted, _CAPACITY_MIN), new.shape[1]), np.float32
+            )
             if first:
                 rows[:first] = self.matrix
             self._rows = rows
