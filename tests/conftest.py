@@ -15,7 +15,7 @@ import pytest
 
 Audit = Callable[..., "subprocess.CompletedProcess[str]"]
 
-_SECRETS = ("AZURE_FACE_ENDPOINT", "AZURE_FACE_KEY", "AUDIT_RUNS")
+_NOT_FOR_TESTS = ("AZURE_FACE_", "AWS_", "FACEPP_", "AUDIT_RUNS")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,8 +25,8 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     before = dict(os.environ)
     os.environ["AUDIT_CACHE"] = str(home / "cache")
     os.environ["AUDIT_STATE"] = str(home / "state")
-    for name in _SECRETS:
-        os.environ.pop(name, None)
+    for name in [name for name in os.environ if name.startswith(_NOT_FOR_TESTS)]:
+        del os.environ[name]
     yield home
     os.environ.clear()
     os.environ.update(before)

@@ -1,6 +1,7 @@
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,25 @@ from audit.types import Observation, Outcome
 
 ENROL = Call("azure", "enrol", "AddFace", "control", "audit-1-0", "ann", ("aa",))
 CREATE = Call("azure", "create_gallery", "Create", "control", "audit-1-0")
+
+
+def observation(score: float) -> Observation:
+    return Observation(
+        run_id="r",
+        utc="",
+        provider="azure",
+        service_model="m",
+        game="poison",
+        arm="control",
+        system="none",
+        level="none",
+        targets=None,
+        cloaked_fraction=0.0,
+        probe_sha256="aa",
+        true_person="ann",
+        outcome=Outcome.MATCH,
+        true_score=score,
+    )
 
 
 @pytest.fixture
@@ -64,24 +84,6 @@ def test_calls_alike_are_numbered_apart(ledger: Ledger) -> None:
 
 
 def test_an_observation_made_again_replaces_the_first(ledger: Ledger) -> None:
-    def observation(score: float) -> Observation:
-        return Observation(
-            run_id="r",
-            utc="",
-            provider="azure",
-            service_model="m",
-            game="poison",
-            arm="control",
-            system="none",
-            level="none",
-            targets=None,
-            cloaked_fraction=0.0,
-            probe_sha256="aa",
-            true_person="ann",
-            outcome=Outcome.MATCH,
-            true_score=score,
-        )
-
     ledger.record([observation(0.25)])
     ledger.record([observation(0.75)])
 
@@ -95,6 +97,36 @@ def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="newer version"):
         Ledger(file)
+
+
+def test_a_ledger_of_the_first_version_is_read_and_written_on(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(file)) as database:
+        dump = Path(__file__).with_name("ledger_version_1.sql")
+        database.executescript(dump.read_text(encoding="utf-8"))
+
+    ledger = Ledger(file)
+    ledger.doubt_unanswered()
+
+    states = [CallState.DONE, CallState.DONE, CallState.UNKNOWN]
+    assert [row.state for row in ledger.calls()] == states
+    assert [row.call.id for row in ledger.calls(verb="enrol")] == [
+        Call(
+            "azure",
+            "enrol",
+            "AddLargePersonGroupPersonFace",
+            "control",
+            "audit-1-0",
+            "ann",
+            ("aa",),
+        ).id
+    ]
+    assert ledger.attempts_made() == 3
+    [old] = ledger.observations()
+    assert (old["true_score"], old["service_thresholds"]) == (0.97, None)
+    ledger.record([observation(0.25)])
+    ledger.note_change("control", "aa", b"smaller", "encoded as PNG")
+    assert [row["change"] for row in ledger.changes()] == ["encoded as PNG"]
 
 
 _KILLED = """
