@@ -282,5 +282,8 @@ class Provider(ABC):
         raise NotImplementedError
 
     def list_faces(self, gallery: str, person_id: str) -> Sequence[str]:
-        """Return the service's ids of the faces enrolled for a person, in one request."""
+        """Return the service's ids of the faces enrolled for a person.
+
+        One request where an enrolment sent twice leaves two faces: the answer tells what is there.
+        """
         raise NotImplementedError

@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 
@@ -65,9 +64,7 @@ class LocalProvider(Provider):
         self._recogniser = recogniser
         self._score = score
         self._matching = LocalMatching(matching)
-        # Embeddings of different networks must not meet.
-        name = f"local-{quote(recogniser.name, safe='')}.db"
-        self._database = opened(folder, name, _SCHEMA)
+        self._database = opened(folder, "local", recogniser.name, _SCHEMA)
         self._rankings: dict[str, tuple[int | None, Ranking]] = {}
 
     @classmethod

@@ -61,7 +61,7 @@ class AzureEmulator:
 
     def __init__(self, recogniser: Recogniser, calibration: Calibration, options: Options) -> None:
         self._options = options
-        self._store = AzureStore(options.state)
+        self._store = AzureStore(options.state, recogniser.name)
         finder = FaceFinder(recogniser)
         self._table = _faces_operations(self._store, finder, calibration, options)
         additions = Additions()

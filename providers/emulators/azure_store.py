@@ -85,8 +85,9 @@ class AzureStore:
     Made in one thread and then used by one other. Raises UserError if the folder cannot be used.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self._database = database.opened(folder, "azure.db", _SCHEMA + DETECTED_SCHEMA)
+    def __init__(self, folder: Path | None, network: str) -> None:
+        schema = _SCHEMA + DETECTED_SCHEMA
+        self._database = database.opened(folder, "azure", network, schema)
         self._matrices: dict[tuple[int, bool], tuple[list[tuple[str, str]], Embedding]] = {}
         self.detected = DetectedFaces(self._database)
 

@@ -51,7 +51,7 @@ class FaceppEmulator:
 
     def __init__(self, recogniser: Recogniser, calibration: Calibration, options: Options) -> None:
         self._options = options
-        self._store = FaceppStore(options.state, options.faces_max)
+        self._store = FaceppStore(options.state, recogniser.name, options.faces_max)
         self._tasks = Tasks(self._store, options)
         pictures = Pictures(self._store, FaceFinder(recogniser), options.clock)
         self._handlers = _operations(

@@ -73,8 +73,8 @@ class FaceppStore:
     Made in one thread and then used by one other. Raises UserError if the folder cannot be used.
     """
 
-    def __init__(self, folder: Path | None, faces_max: int | None = None) -> None:
-        self._database = database.opened(folder, "facepp.db", _SCHEMA)
+    def __init__(self, folder: Path | None, network: str, faces_max: int | None = None) -> None:
+        self._database = database.opened(folder, "facepp", network, _SCHEMA)
         self._faces_max = faces_max
         self._matrices: OrderedDict[str, tuple[list[str], Embedding]] = OrderedDict()
 

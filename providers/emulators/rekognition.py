@@ -47,7 +47,7 @@ class RekognitionEmulator:
 
     def __init__(self, recogniser: Recogniser, calibration: Calibration, options: Options) -> None:
         self._options = options
-        self._store = RekognitionStore(options.state)
+        self._store = RekognitionStore(options.state, recogniser.name)
         self._users = UserStore(self._store)
         self._handlers = self._operations(FaceFinder(recogniser), calibration)
 

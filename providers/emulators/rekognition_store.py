@@ -72,8 +72,8 @@ class RekognitionStore:
     Made in one thread and then used by one other. Raises UserError if the folder cannot be used.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self._database = database.opened(folder, "rekognition.db", _SCHEMA)
+    def __init__(self, folder: Path | None, network: str) -> None:
+        self._database = database.opened(folder, "rekognition", network, _SCHEMA)
         self._vectors: dict[int, FaceVectors] = {}
 
     def close(self) -> None:

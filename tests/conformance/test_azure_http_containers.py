@@ -186,7 +186,7 @@ FILL = {
 
 def filled(folder: Path, table: str, **values: Any) -> None:
     """Put rows into a stopped emulator's state: requests would take minutes."""
-    with closing(sqlite3.connect(folder / "azure.db")) as database:
+    with closing(sqlite3.connect(folder / "azure-stub.db")) as database:
         database.execute((NUMBERS + FILL[table]).format(**values))
         database.commit()
 

@@ -137,10 +137,14 @@ def test_the_threshold_counts_from_the_second_call_on(rekognition: Any) -> None:
 
 
 def test_a_user_has_a_hundred_faces(start: Start) -> None:
-    def recogniser(_: bytes) -> list[RecognisedFace]:
-        return [RecognisedFace(0, 0, 60, 60, 1.0, [1.0, 0.0])]
+    class OneFace:
+        name = "one-face"
 
-    client = start(recogniser)
+        def __call__(self, image: bytes) -> list[RecognisedFace]:
+            del image
+            return [RecognisedFace(0, 0, 60, 60, 1.0, [1.0, 0.0])]
+
+    client = start(OneFace())
     client.create_collection(CollectionId="c")
     client.create_user(CollectionId="c", UserId="ann")
     faces = []

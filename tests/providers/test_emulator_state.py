@@ -175,13 +175,13 @@ def test_a_port_in_use_is_told(stub: SimpleNamespace) -> None:
 
 
 def test_unusable_state_is_told(stub: SimpleNamespace, tmp_path: Path) -> None:
-    (tmp_path / "azure.db").write_text("this is no database" * 99)
+    (tmp_path / "azure-stub.db").write_text("this is no database" * 99)
     with pytest.raises(UserError, match="cannot be used"), emulator(stub, state=tmp_path):
         pass
 
 
 def test_state_of_another_make_is_told(stub: SimpleNamespace, tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "azure.db")) as database:
+    with closing(sqlite3.connect(tmp_path / "azure-stub.db")) as database:
         database.execute("CREATE TABLE persons (id TEXT PRIMARY KEY, gallery TEXT)")
     with (
         pytest.raises(UserError, match="cannot be used") as caught,
