@@ -227,7 +227,20 @@ def study() -> Run:
     rejected = {"sha256": "", "person": "Ada", "path": "Ada/<b>scan</b>.tif", "role": "",
                 "rejected": True, "reason": "unreadable", "detail": "no picture",
                 "width": None, "height": None}  # fmt: skip
-    return Run(answers, threshold=0.5, rejected=[rejected], examples=3)
+    run = Run(answers, threshold=0.5, rejected=[rejected], examples=3)
+    note = "2 faces; the largest was taken"
+    run.enrolment = [
+        row
+        for arm in answers
+        for row in (
+            [arm.name, "Ada", sha256("train 0"), "enrolled", "", "", note],
+            [arm.name, "Ada", sha256("train 1"), "no_face", "InvalidImage", "No <face>.", ""],
+        )
+    ]
+    run.changed_uploads = [
+        [arm.name, sha256("train 0"), sha256("sent"), "9", "encoded as PNG"] for arm in answers
+    ]
+    return run
 
 
 def spread(draw: np.random.Generator, mean: float, width: float) -> list[Probe]:
