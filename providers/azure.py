@@ -7,7 +7,6 @@ REST reference: learn.microsoft.com/rest/api/face, version v1.2.
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from audit.errors import UserError
 from audit.types import Candidate
@@ -22,11 +21,11 @@ from providers.base import (
     TrainingState,
 )
 from providers.capabilities import load
+from providers.endpoints import host, is_on_this_machine
 
 RECOGNITION_MODEL = "recognition_04"
 DETECTION_MODEL = "detection_03"
 _PAGE = 1000
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _TRAINING_STATES = {
     "succeeded": TrainingState.SUCCEEDED,
     "failed": TrainingState.FAILED,
@@ -48,7 +47,8 @@ class AzureProvider(Provider):
         connect_timeout_s: float = 10.0,
         read_timeout_s: float = 60.0,
     ) -> None:
-        host = _checked_host(endpoint)
+        expected = "https://<resource>.cognitiveservices.azure.com"
+        place = host(endpoint, "Azure Face", expected, "AZURE_FACE_ENDPOINT")
         if not key:
             raise UserError(
                 "The Azure Face key is empty.",
@@ -59,7 +59,7 @@ class AzureProvider(Provider):
         self._api_version = api_version
         self._face_id_ttl_s = face_id_ttl_s
         digest = hashlib.sha256(key.encode()).hexdigest()[:8]
-        self._account = f"azure/{host}/{digest}"
+        self._account = f"azure/{place}/{digest}"
         self._faces, self._groups, self._close = _connect(
             endpoint.rstrip("/"),
             key,
@@ -72,7 +72,7 @@ class AzureProvider(Provider):
             connection_timeout=connect_timeout_s,
             read_timeout=read_timeout_s,
             # The environment's proxies and .netrc are not for this machine's own emulators.
-            use_env_settings=urlsplit(endpoint).hostname not in _LOOPBACK,
+            use_env_settings=not is_on_this_machine(endpoint),
         )
 
     def __repr__(self) -> str:
@@ -177,17 +177,6 @@ class AzureProvider(Provider):
     def classify(self, error: Exception) -> Failure:
         """Say what an exception raised by a verb means; the key is never in its message."""
         return classify(error, secret=self._key)
-
-
-def _checked_host(endpoint: str) -> str:
-    parts = urlsplit(endpoint)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
-        raise UserError(
-            f"The Azure Face endpoint {endpoint!r} is no usable address.",
-            expected="https://<resource>.cognitiveservices.azure.com, without a path",
-            remedy="copy it from the resource's page, Keys and Endpoint, to AZURE_FACE_ENDPOINT",
-        )
-    return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
 
 
 def _connect(endpoint: str, key: str, **options: Any) -> tuple[Any, Any, Callable[[], None]]:

@@ -39,7 +39,7 @@ class Failure:
     no_face: bool = False
 
 
-EXPIRED = "absent"
+EXPIRED = "expired"
 """Why `attach` refuses a face whose id is no longer known."""
 
 

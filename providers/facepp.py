@@ -1,26 +1,25 @@
 """Megvii Face++ (API v3) over plain HTTP: one FaceSet, named by its outer_id, is a gallery.
 
 Nothing is sent twice and no redirect is followed. API reference: console.faceplusplus.com,
-documents 4888373 (detect), 4887586 (compare), 4888381 (search) and 4888383 (FaceSet).
+documents 4888373 (detect), 4887586 (compare), 4888381 (search) and 4888389 (addface).
 """
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 
 from audit.errors import UserError
 from audit.types import Candidate
-from providers.base import Capabilities, EnrolledFace, Failure, PhotoRefusedError, Provider
+from providers.base import EXPIRED, Capabilities, EnrolledFace, Failure, PhotoRefusedError, Provider
 from providers.capabilities import load
+from providers.endpoints import host, is_on_this_machine
 from providers.facepp_errors import UNREADABLE, FaceppError, classify
 
 ENDPOINT = "https://api-us.faceplusplus.com"
 _RESULTS_MAX = 5
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 Answer = Mapping[str, Any]
 Fields = Mapping[str, str | int]
@@ -39,7 +38,8 @@ class FaceppProvider(Provider):
         read_timeout_s: float = 60.0,
     ) -> None:
         endpoint = endpoint or ENDPOINT
-        host = _checked_host(endpoint)
+        sites = f"{ENDPOINT} or another site of the service"
+        place = host(endpoint, "Face++", sites, "FACEPP_ENDPOINT, or leave it out")
         if not api_key or not api_secret:
             raise UserError(
                 "The Face++ key or its secret is empty.",
@@ -48,12 +48,12 @@ class FaceppProvider(Provider):
             )
         self._keys = {"api_key": api_key, "api_secret": api_secret}
         digest = hashlib.sha256(api_key.encode()).hexdigest()[:8]
-        self._account = f"facepp/{host}/{digest}"
+        self._account = f"facepp/{place}/{digest}"
         self._url = f"{endpoint.rstrip('/')}/facepp/v3/"
         self._timeouts_s = (connect_timeout_s, read_timeout_s)
         self._session = requests.Session()
         # The environment's proxies and .netrc are not for this machine's own emulators.
-        self._session.trust_env = urlsplit(endpoint).hostname not in _LOOPBACK
+        self._session.trust_env = not is_on_this_machine(endpoint)
 
     def __repr__(self) -> str:
         return f"FaceppProvider({self._account!r})"
@@ -103,7 +103,7 @@ class FaceppProvider(Provider):
         if "QUOTA_EXCEEDED" in reasons.values():
             raise FaceppError(200, "QUOTA_EXCEEDED")
         return {
-            token: "absent" if reason == "INVALID_FACE_TOKEN" else reason
+            token: EXPIRED if reason == "INVALID_FACE_TOKEN" else reason
             for token, reason in reasons.items()
         }
 
@@ -189,17 +189,6 @@ class FaceppProvider(Provider):
             allow_redirects=False,
         )
         return _checked(response)
-
-
-def _checked_host(endpoint: str) -> str:
-    parts = urlsplit(endpoint)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
-        raise UserError(
-            f"The Face++ endpoint {endpoint!r} is no usable address.",
-            expected=f"{ENDPOINT} or another site of the service, without a path",
-            remedy="correct FACEPP_ENDPOINT, or leave it out",
-        )
-    return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
 
 
 def _checked(response: requests.Response) -> Answer:

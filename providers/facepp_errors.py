@@ -1,6 +1,6 @@
 """What Face++'s errors mean to a run.
 
-Codes: console.faceplusplus.com, documents 4888373 (detect), 4888381 (search), 4888383 (FaceSet).
+Codes: console.faceplusplus.com, documents 4888373 (detect), 4888381 (search), 4888389 (addface).
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,11 @@ _BY_CODE = {
     "FACESET_QUOTA_EXCEEDED": FailureKind.QUOTA,
     "QUOTA_EXCEEDED": FailureKind.QUOTA,
 }
-_BY_STATUS = {413: FailureKind.PHOTO, 429: FailureKind.THROTTLED}
+_BY_STATUS = {
+    403: FailureKind.REFUSED,
+    413: FailureKind.PHOTO,
+    429: FailureKind.THROTTLED,
+}
 _BROKEN_WIRE = (
     requests.ConnectionError,
     requests.Timeout,

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from audit.errors import UserError
 from audit.types import Candidate
 from providers.base import (
+    EXPIRED,
     Capabilities,
     EnrolledFace,
     Failure,
@@ -289,4 +290,4 @@ def _is_associated(face: "UnsuccessfulFaceAssociationTypeDef", person_id: str) -
 def _association_refusal(face: "UnsuccessfulFaceAssociationTypeDef") -> str:
     """Return the service's reasons, of which it may give none."""
     reasons = ",".join(face.get("Reasons", [])) or "NO_REASON_GIVEN"
-    return "absent" if reasons == "FACE_NOT_FOUND" else reasons
+    return EXPIRED if reasons == "FACE_NOT_FOUND" else reasons

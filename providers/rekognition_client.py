@@ -1,9 +1,9 @@
 """Opening boto3's client of Rekognition; what can't be used is told as a UserError."""
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from audit.errors import UserError
+from providers.endpoints import is_on_this_machine
 from providers.rekognition_errors import refuse_unreadable
 
 if TYPE_CHECKING:
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from mypy_boto3_rekognition import RekognitionClient
 
 REMEDY = "set the AWS_* variables or AWS_PROFILE, or rehearse with --emulate"
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 def session(**settings: str | None) -> "boto3.Session":
@@ -53,7 +52,7 @@ def connect(
     from botocore.exceptions import BotoCoreError
 
     # The environment's proxies are not for this machine's own emulators.
-    is_local = endpoint is not None and urlsplit(endpoint).hostname in _LOOPBACK
+    is_local = endpoint is not None and is_on_this_machine(endpoint)
     config = Config(
         connect_timeout=connect_timeout_s,
         read_timeout=read_timeout_s,

@@ -88,14 +88,12 @@ class AzureEmulator:
         """Carry out an operation and return its answer, be it an error."""
         found = find_operation(self._table, request)
         try:
-            if found is None:
-                raise _NO_RESOURCE
-            if self._options.gated:
-                _refuse_without_approval(found, request)
-            answer = await found.handler(request)
+            refused = self._refused(found, request)
+            if found is None or refused is not None:
+                return _stamped((refused or _NO_RESOURCE).response())
+            return _stamped(await found.handler(request))
         except ServiceError as error:
-            answer = error.response()
-        return _stamped(answer)
+            return _stamped(error.response())
 
     def failure(self, status: int, retry_after_s: float | None) -> Response:
         """Return the answer with status 429, 500 or 503."""
@@ -116,6 +114,16 @@ class AzureEmulator:
     def close(self) -> None:
         """Close the store."""
         self._store.close()
+
+    def _refused(self, found: Operation | None, request: Request) -> ServiceError | None:
+        """Return why an operation is not for an account without Microsoft's approval."""
+        if found is None or not self._options.gated:
+            return None
+        asks_id = found.name == "Detect" and flag(request, "returnFaceId", default=True)
+        if not asks_id and found.name not in _NEED_APPROVAL:
+            return None
+        old = request.path_params["version"].lower() == "v1.0"
+        return _NOT_APPROVED_IN_V1_0 if old else _NOT_APPROVED
 
     def _shown(self, kind: Kind, container: Container) -> dict[str, Any]:
         persons = [self._shown_person(person) for person in self._store.persons(container.key)]
@@ -145,13 +153,6 @@ def _stamped(answer: Response) -> Response:
     """Give an answer the id that Microsoft's support asks for."""
     answer.headers["apim-request-id"] = str(uuid.uuid4())
     return answer
-
-
-def _refuse_without_approval(found: Operation, request: Request) -> None:
-    asks_id = found.name == "Detect" and flag(request, "returnFaceId", default=True)
-    if asks_id or found.name in _NEED_APPROVAL:
-        old = request.path_params["version"].lower() == "v1.0"
-        raise _NOT_APPROVED_IN_V1_0 if old else _NOT_APPROVED
 
 
 def _faces_operations(

@@ -14,7 +14,7 @@ from providers.emulators.azure_wire import (
     model,
 )
 from providers.emulators.download import download
-from providers.emulators.images import ImageHeader, read_header
+from providers.emulators.images import ImageHeader, read_header, smallest_face_px
 from providers.emulators.recognition import FaceFinder
 
 FACE_USER_DATA_MAX = 1024
@@ -23,7 +23,6 @@ _BYTES_MAX = 6 * 1024 * 1024
 _SIDE_MAX = 4096
 _FORMATS = {"JPEG", "PNG", "GIF", "BMP", "MPO"}  # MPO: a JPEG with more pictures behind it
 _FACE_MIN_PX = 36
-_FULL_HD = (1920, 1080)
 _FACES_MAX = 100
 
 
@@ -84,7 +83,7 @@ async def find_faces(finder: FaceFinder, image: bytes) -> FoundFaces:
         found = await finder(image)
     except ValueError as error:
         raise _undecodable() from error
-    smallest = _smallest_face_px(header)
+    smallest = smallest_face_px(header.width, header.height, _FACE_MIN_PX)
     faces = [face for face in found if min(face.width, face.height) >= smallest]
     faces.sort(key=lambda face: face.width * face.height, reverse=True)
     return FoundFaces(faces[:_FACES_MAX], header.width, header.height)
@@ -122,14 +121,6 @@ def _checked(image: bytes) -> ImageHeader:
 
 def _undecodable() -> ServiceError:
     return ServiceError(400, "InvalidImage", "Decoding error, image format unsupported.")
-
-
-def _smallest_face_px(header: ImageHeader) -> float:
-    """36 pixels up to 1920 x 1080, in proportion beyond (REST reference, Detect)."""
-    sides = sorted((header.width, header.height), reverse=True)
-    return _FACE_MIN_PX * max(
-        1.0, *(side / full for side, full in zip(sides, _FULL_HD, strict=True))
-    )
 
 
 def _target_box(target: str, found: FoundFaces) -> tuple[int, int, int, int]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+_FULL_HD = (1920, 1080)
+
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
@@ -14,6 +16,16 @@ class ImageHeader:
     format: str
     width: int
     height: int
+
+
+def smallest_face_px(width: int, height: int, side_px: int) -> float:
+    """Return the smallest side of a face that a service finds in a picture.
+
+    That is `side_px` up to 1920 x 1080, in proportion beyond (Azure: REST reference, Detect;
+    Rekognition: developer guide, "Guidelines and quotas").
+    """
+    sides = sorted((width, height), reverse=True)
+    return side_px * max(1.0, *(side / full for side, full in zip(sides, _FULL_HD, strict=True)))
 
 
 def read_header(data: bytes) -> ImageHeader | None:

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from audit.types import RecognisedFace
-from providers.emulators.images import ImageHeader, read_header
+from providers.emulators.images import ImageHeader, read_header, smallest_face_px
 from providers.emulators.recognition import FaceFinder
 from providers.emulators.rekognition_wire import ServiceError, invalid_parameters
 
@@ -20,7 +20,6 @@ _SIDE_MAX = 10_000
 """As an error text of the live service tells; the documents do not say."""
 _FORMATS = {"JPEG", "PNG", "MPO"}  # MPO: a JPEG with more pictures behind it
 _FACE_MIN_PX = 40
-_FULL_HD = (1920, 1080)
 _FACES_MAX = 100
 _TURNED_BY_90 = range(5, 9)
 _ID_SPACE = uuid.UUID("5c9d3c4e-4e0a-5b5e-8f6b-0d6e1c7a9b42")
@@ -65,7 +64,7 @@ async def find_faces(finder: FaceFinder, image: Mapping[str, Any]) -> Photo:
     except ValueError as error:
         raise _invalid_format() from error
     width, height = _turned_size(data, header)
-    smallest = _smallest_face_px(width, height)
+    smallest = smallest_face_px(width, height, _FACE_MIN_PX)
     faces = [face for face in found if min(face.width, face.height) >= smallest]
     faces.sort(key=lambda face: face.width * face.height, reverse=True)
     return Photo(data, width, height, faces[:_FACES_MAX])
@@ -107,11 +106,3 @@ def _turned_size(data: bytes, header: ImageHeader) -> tuple[int, int]:
         turn = image.getexif().get(ExifTags.Base.Orientation)
     turned = turn in _TURNED_BY_90
     return (header.height, header.width) if turned else (header.width, header.height)
-
-
-def _smallest_face_px(width: int, height: int) -> float:
-    """40 pixels up to 1920 x 1080, in proportion beyond (developer guide, "Guidelines")."""
-    sides = sorted((width, height), reverse=True)
-    return _FACE_MIN_PX * max(
-        1.0, *(side / full for side, full in zip(sides, _FULL_HD, strict=True))
-    )

@@ -12,7 +12,7 @@ import requests
 
 from audit.errors import UserError
 from audit.types import RecognisedFace
-from providers.base import PhotoRefusedError
+from providers.base import EXPIRED, PhotoRefusedError
 from providers.emulators.options import Options
 from providers.emulators.server import running
 from providers.facepp import FaceppProvider
@@ -190,7 +190,7 @@ def test_expired_faces_are_told_when_they_are_attached(
     old = facepp.enrol("g", "one", photo(1), "tag").id
     clock.now += 73 * HOUR_S
     new = facepp.enrol("g", "one", photo(1), "tag").id
-    assert facepp.attach("g", "", [old, new]) == {old: "absent"}
+    assert facepp.attach("g", "", [old, new]) == {old: EXPIRED}
     assert facepp.list_faces("g", "one") == [new]
 
 

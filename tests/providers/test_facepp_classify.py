@@ -228,7 +228,7 @@ def error(message: str) -> str:
         (403, error("CONCURRENCY_LIMIT_EXCEEDED"), "CONCURRENCY_LIMIT_EXCEEDED", "throttled"),
         (403, error("AUTHORIZATION_ERROR: Denied by Client"), "AUTHORIZATION_ERROR", "refused"),
         (403, error("INSUFFICIENT_PERMISSION:landmark"), "INSUFFICIENT_PERMISSION", "refused"),
-        (403, error("NEW_KIND_OF_403"), "NEW_KIND_OF_403", "fatal"),
+        (403, error("NEW_KIND_OF_403"), "NEW_KIND_OF_403", "refused"),
         (400, error("INVALID_FACE_TOKEN:abc"), "INVALID_FACE_TOKEN", "absent"),
         (400, error("INVALID_FACESET_TOKEN"), "INVALID_FACESET_TOKEN", "absent"),
         (400, error("IMAGE_FILE_TOO_LARGE: image_file"), "IMAGE_FILE_TOO_LARGE", "photo"),

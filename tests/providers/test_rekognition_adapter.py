@@ -14,7 +14,7 @@ from PIL import Image
 
 from audit.errors import UserError
 from providers import rekognition as rekognition_module
-from providers.base import FailureKind, PhotoRefusedError, RemoteItem
+from providers.base import EXPIRED, FailureKind, PhotoRefusedError, RemoteItem
 from providers.emulators.options import Options
 from providers.emulators.server import running
 from providers.rekognition import RekognitionProvider
@@ -202,7 +202,7 @@ def test_faces_that_cannot_be_associated_are_told(users: RekognitionProvider, ph
     unlike = users.enrol("g", "one", photo(3), "tag").id
     assert users.attach("g", "one", [taken, NOBODY, unlike]) == {
         taken: "ASSOCIATED_TO_A_DIFFERENT_USER",
-        NOBODY: "absent",
+        NOBODY: EXPIRED,
     }
     assert len(users.list_faces("g", "one")) == 2
 
