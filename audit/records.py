@@ -93,7 +93,7 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
     notes = manifest.Manifest(folder)
     names = preparation.networks_of(experiment)
     here = services.recognises_here(experiment)
-    takes = services.capabilities_of(experiment).options.__contains__
+    capabilities = services.capabilities_of(experiment)
     notes.update(
         run_id=folder.id,
         started_utc=notes.get("started_utc") or utc(time.time()),
@@ -108,14 +108,16 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
         split_seed=split.seed,
         service={
             "provider": experiment.provider,
+            "name": capabilities.service,
+            "compares_faces": capabilities.compares_faces,
             "emulated": experiment.is_emulated,
             "endpoint": experiment.endpoint or ("emulator" if experiment.is_emulated else ""),
-            "api_version": experiment.api_version if takes("api_version") else "",
+            "api_version": experiment.api_version if "api_version" in capabilities.options else "",
             "region": experiment.region or "",
             "gallery": experiment.gallery or "",
             "service_model": (notes.get("service") or {}).get("service_model", ""),
             "tier": services.tier_of(experiment).name,
-            "priced_on": services.capabilities_of(experiment).priced_on,
+            "priced_on": capabilities.priced_on,
             "recogniser": experiment.recogniser if here else "",
             "matching": experiment.matching if here else "",
         },

@@ -8,7 +8,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import examples, figures, layout, services, tables, uploads, wording
+from reports import examples, figures, layout, tables, uploads, wording
 from reports.flat_files import csv_bytes, write_all
 from reports.run_folder import RunData, read_run
 from reports.statistics import BOOTSTRAP_MIN
@@ -103,7 +103,7 @@ def _facts(data: RunData) -> Mapping[str, Any]:
         "hidden": int(data.observations["censored"].sum()),
         "thresholds": sorted(set(thresholds) - {0.0}),
         "verified": int((data.observations["true_score_source"] == "verify").sum()),
-        "gives_lower_bounds": services.gives_lower_bounds(data.manifest.service),
+        "gives_lower_bounds": data.manifest.service.compares_faces,
         "has_service_thresholds": bool((data.observations["service_thresholds"] != "").any()),
         "has_enrolment": not data.enrolment.empty,
         "changes": uploads.changes(data.changed_uploads, data.manifest.service),

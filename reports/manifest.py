@@ -55,9 +55,14 @@ class ManifestArm(_Part):
 
 
 class Service(_Part):
-    """Who answered: a service, our local emulator of it, or a recogniser on this machine."""
+    """Who answered: a service, our local emulator of it, or a recogniser on this machine.
+
+    `compares_faces`: `verify` compares a probe with single faces, not with the person's best.
+    """
 
     provider: str
+    name: str = ""
+    compares_faces: bool = False
     emulated: bool = False
     gallery: str | None = None
     service_model: str | None = None

@@ -3,13 +3,6 @@
 from reports.manifest import Service
 
 _LOCAL = "local"
-_FACEPP = "facepp"
-_NAMES = {
-    "azure": "Azure Face",
-    _FACEPP: "Face++",
-    "mock": "Azure Face",
-    "rekognition": "Amazon Rekognition",
-}
 
 
 def answerer(service: Service) -> str:
@@ -24,11 +17,6 @@ def answerer(service: Service) -> str:
 def whose_limits(service: Service) -> str:
     """Name whose limits the photos had to fit: an emulator has those of its service."""
     return "the recogniser" if service.provider == _LOCAL else _name(service)
-
-
-def gives_lower_bounds(service: Service) -> bool:
-    """Tell whether `verify` compares a probe with single faces, not with the person's best."""
-    return service.provider == _FACEPP
 
 
 def not_the_service(service: Service) -> str:
@@ -48,4 +36,4 @@ def not_the_service(service: Service) -> str:
 
 
 def _name(service: Service) -> str:
-    return _NAMES.get(service.provider, service.provider)
+    return service.name or service.provider

@@ -87,7 +87,7 @@ def manifest_of(run: Run) -> dict[str, Any]:
         "packages": {"numpy": "2.4.6"}, "device": "cpu", "weights": {"net": "f" * 64},
         "cloak_networks": ["net"], "photo_set_sha256": "a" * 64, "photo_set_generated": False,
         "split_seed": 7,
-        "service": {"provider": "azure", "emulated": True, "endpoint": "http://127.0.0.1:1",
+        "service": {"provider": "azure", "name": "Azure Face", "emulated": True, "endpoint": "http://127.0.0.1:1",
                     "api_version": "v1.0", "service_model": "recognition_04", "tier": "free",
                     "recogniser": "net"},
         "counts": {"people": 41, "photos": 341, "rejected": 0, "train": 70, "probe": probes,

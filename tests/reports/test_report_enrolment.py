@@ -113,7 +113,14 @@ def changed(arm: str, number: int, change: str) -> list[str]:
 def test_changes_to_photos_are_said_in_one_line(
     make_run: Callable[..., Path], rows: Sequence[Sequence[str]], sentence: str
 ) -> None:
-    service = {"service": {"provider": "facepp", "emulated": True}}
+    service = {
+        "service": {
+            "provider": "facepp",
+            "name": "Face++",
+            "compares_faces": True,
+            "emulated": True,
+        }
+    }
     data = reports.load(make_run(ANSWERS, changed_uploads=rows, manifest=service))
     assert uploads.changes(data.changed_uploads, data.manifest.service) == sentence
 

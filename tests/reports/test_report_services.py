@@ -20,16 +20,36 @@ def notices_of(run: Path) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("service", "name"),
     [
-        ({"provider": "azure"}, "Azure Face"),
-        ({"provider": "mock", "emulated": True}, "the Azure Face emulator"),
-        ({"provider": "rekognition", "gallery": "faces"}, "Amazon Rekognition"),
-        ({"provider": "rekognition", "gallery": "users"}, "Amazon Rekognition (user vectors)"),
+        ({"provider": "azure", "name": "Azure Face"}, "Azure Face"),
+        ({"provider": "mock", "name": "Azure Face", "emulated": True}, "the Azure Face emulator"),
         (
-            {"provider": "rekognition", "emulated": True, "gallery": "users"},
+            {"provider": "rekognition", "name": "Amazon Rekognition", "gallery": "faces"},
+            "Amazon Rekognition",
+        ),
+        (
+            {"provider": "rekognition", "name": "Amazon Rekognition", "gallery": "users"},
+            "Amazon Rekognition (user vectors)",
+        ),
+        (
+            {
+                "provider": "rekognition",
+                "name": "Amazon Rekognition",
+                "emulated": True,
+                "gallery": "users",
+            },
             "the Amazon Rekognition emulator (user vectors)",
         ),
-        ({"provider": "facepp"}, "Face++"),
-        ({"provider": "facepp", "emulated": True, "gallery": ""}, "the Face++ emulator"),
+        ({"provider": "facepp", "name": "Face++", "compares_faces": True}, "Face++"),
+        (
+            {
+                "provider": "facepp",
+                "name": "Face++",
+                "compares_faces": True,
+                "emulated": True,
+                "gallery": "",
+            },
+            "the Face++ emulator",
+        ),
         (LOCAL, "a recogniser on this machine (bundled-conv, nearest)"),
         ({"provider": "local"}, "a recogniser on this machine"),
         ({"provider": "acme"}, "acme"),
@@ -55,7 +75,17 @@ def test_a_local_run_says_that_no_service_was_asked(make_run: Callable[..., Path
 
 
 def test_a_service_itself_needs_no_notice(make_run: Callable[..., Path]) -> None:
-    assert notices_of(make_run(CONTROL, manifest={"service": {"provider": "facepp"}})) == ()
+    assert (
+        notices_of(
+            make_run(
+                CONTROL,
+                manifest={
+                    "service": {"provider": "facepp", "name": "Face++", "compares_faces": True}
+                },
+            )
+        )
+        == ()
+    )
 
 
 def arm(name: str, level: str, enrolled: int | None, rejected: int | None) -> dict[str, Any]:
@@ -77,7 +107,7 @@ def test_arms_with_many_rejected_enrolments_are_on_the_first_screen(
     make_run: Callable[..., Path], counts: Any, words: str
 ) -> None:
     arms = [arm("control", "none", *counts[0]), arm(HIGH, "high", *counts[1])]
-    service = {"service": {"provider": "rekognition"}}
+    service = {"service": {"provider": "rekognition", "name": "Amazon Rekognition"}}
     notices = notices_of(make_run({**CONTROL, HIGH: []}, manifest={"arms": arms, **service}))
     said = [notice for notice in notices if notice.startswith("Rejected at enrolment: ")]
     assert len(said) == bool(words)
@@ -104,7 +134,14 @@ def test_scores_of_two_sources_are_counted_arm_by_arm(make_run: Callable[..., Pa
 
 
 def test_compared_scores_of_facepp_are_lower_bounds(make_run: Callable[..., Path]) -> None:
-    service = {"service": {"provider": "facepp", "emulated": True}}
+    service = {
+        "service": {
+            "provider": "facepp",
+            "name": "Face++",
+            "compares_faces": True,
+            "emulated": True,
+        }
+    }
     page = built(make_run(MIXED, manifest=service))
     assert (
         "2 of the scores come from comparing the probe with single enrolled faces (verify)" in page
@@ -114,7 +151,7 @@ def test_compared_scores_of_facepp_are_lower_bounds(make_run: Callable[..., Path
 
 
 def test_scores_of_one_source_need_no_table(make_run: Callable[..., Path]) -> None:
-    service = {"service": {"provider": "facepp"}}
+    service = {"service": {"provider": "facepp", "name": "Face++", "compares_faces": True}}
     page = built(make_run({"control": [{"score": 0.9}, {"censored": True}]}, manifest=service))
     assert "Where each arm" not in page
     assert "lower bound" not in page

@@ -95,7 +95,7 @@ def test_several_people_are_not_called_the_person(make_run: Callable[..., Path])
 
 
 def test_a_real_service_and_generated_people_are_told_apart(make_run: Callable[..., Path]) -> None:
-    service = {"provider": "azure", "emulated": False}
+    service = {"provider": "azure", "name": "Azure Face", "emulated": False}
     options = {"service": service, "photo_set_generated": True}
     lines, notices = said(make_run({"control": MATCHES}, manifest=options))
     assert "(control), Azure Face recognised" in lines[0]
