@@ -51,6 +51,13 @@ def emulate(
         str, typer.Option(help="A person's score: that of the nearest face, or of the centroid.")
     ] = "nearest",
     state: Annotated[Path | None, typer.Option(help="A folder that survives a restart.")] = None,
+    training_s: Annotated[float, typer.Option(help="How long a training takes.")] = 0.0,
+    faces_max: Annotated[
+        int | None, typer.Option(help="Faces that the account may hold. [the service's limit]")
+    ] = None,
+    gated: Annotated[
+        bool, typer.Option("--gated", help="An account that the service has not approved.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
     quiet: QUIET = False,
 ) -> None:
@@ -64,7 +71,15 @@ def emulate(
         port=port,
         network=network,
         device=device,
-        options=emulation.behaviour(rate, latency_ms, state, matching),
+        options=emulation.behaviour(
+            rate,
+            matching,
+            state,
+            latency_ms=latency_ms,
+            training_s=training_s,
+            faces_max=faces_max,
+            gated=gated,
+        ),
     )
 
 

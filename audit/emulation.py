@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from audit import services
 from audit.errors import UserError
@@ -37,15 +37,18 @@ def serve(
     )
 
 
-def behaviour(rate: str | None, latency_ms: float, state: Path | None, matching: str) -> "Options":
-    """Return how the emulator shall behave; raises UserError for an unknown `matching`."""
+def behaviour(rate: str | None, matching: str, state: Path | None, **more: Any) -> "Options":
+    """Return how the emulator shall behave; `more` are fields of its Options.
+
+    Raises UserError for an unknown `matching` or a `rate` that is none.
+    """
     from providers.emulators.options import Options
 
     return Options(
         rate=parse_rate(rate) if rate else None,
-        latency_ms=latency_ms,
         state=private_folder(state) if state else None,
         matching=services.matching(matching),
+        **more,
     )
 
 

@@ -56,12 +56,29 @@ def purge_all(provider_name: str, progress: Progress) -> Sequence[Row]:
         ledger = Ledger(scratch.ledger)
         try:
             executor = services.executor(experiment, provider, ledger)
-            names = [name for name in provider.list_galleries() if name.startswith(GALLERY_PREFIX)]
-            rows = [{"gallery": name, "result": _delete(executor, name, "")} for name in names]
+            rows = [
+                {"gallery": name, "result": _delete(executor, name, "")}
+                for name in _galleries(executor)
+                if name.startswith(GALLERY_PREFIX)
+            ]
         finally:
             ledger.close()
     progress.say(f"{len(rows)} galleries purged")
     return rows
+
+
+def _galleries(executor: Executor) -> Sequence[str]:
+    provider = executor.provider
+    operation = provider.capabilities.operations["list_galleries"]
+    row = executor.ledger.append(
+        Call(provider.capabilities.service, "list_galleries", operation, "")
+    )
+
+    def send() -> Answer:
+        return {"galleries": list(provider.list_galleries())}
+
+    answer = executor.perform(row, send)
+    return answer["galleries"] if answer else []
 
 
 def _delete(executor: Executor, gallery: str, arm: str) -> str:

@@ -22,6 +22,7 @@ from cloaker.networks import bundled
 from cloaker.recogniser import LocalRecogniser
 from datasets import generated
 from providers.emulators.calibration import calibration
+from providers.emulators.options import Options
 from providers.emulators.server import running
 
 Audit = Callable[..., subprocess.CompletedProcess[str]]
@@ -70,10 +71,11 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def servers() -> Iterator[dict[str, str]]:
     """Yield the address of an emulator of each service."""
     recogniser, scores = LocalRecogniser(bundled.load("bundled-conv")), calibration("bundled-conv")
+    keys = Options(keys=frozenset({"any"}))
     with (
-        running("azure", recogniser, scores) as azure,
-        running("rekognition", recogniser, scores) as rekognition,
-        running("facepp", recogniser, scores) as facepp,
+        running("azure", recogniser, scores, options=keys) as azure,
+        running("rekognition", recogniser, scores, options=keys) as rekognition,
+        running("facepp", recogniser, scores, options=keys) as facepp,
     ):
         yield {"azure": azure, "rekognition": rekognition, "facepp": facepp}
 
@@ -178,6 +180,29 @@ def test_a_failing_call_is_on_the_wire_as_often_as_the_policy_says(
     disturb(endpoint, operation=case.enrol, kind="500", every=1000)
     assert audit_here("resume", "one", "--quiet", **KEYS).returncode == 0
     assert faces(endpoint) == [2, 2, 2, TRAIN]
+
+
+@every_service
+@pytest.mark.usefixtures("no_waiting")
+def test_everything_that_runs_left_at_a_service_is_purged_with_the_right_key_only(
+    case: Case, audit_here: Audit, people: Path, endpoint: str
+) -> None:
+    assert (
+        audit_here(*arguments(case, people, endpoint), "--max-calls", "3", **KEYS).returncode == 3
+    )
+    where = dict.fromkeys(
+        ("AZURE_FACE_ENDPOINT", "AWS_ENDPOINT_URL_REKOGNITION", "FACEPP_ENDPOINT"), endpoint
+    )
+    everything = ("purge", "--all", "--provider", case.provider, "--json")
+
+    refused = audit_here(*everything, **where, **dict.fromkeys(KEYS, "wrong-key"))
+    purged = audit_here(*everything, **where, **KEYS)
+
+    assert refused.returncode == 4, refused.stderr
+    assert "To do: " in refused.stderr
+    assert "wrong-key" not in refused.stderr
+    assert [row["result"] for row in json.loads(purged.stdout)] == ["deleted"]
+    assert told(endpoint, "galleries") == []
 
 
 @pytest.mark.parametrize("case", CASES[1:], ids=str)
