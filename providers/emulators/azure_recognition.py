@@ -76,7 +76,7 @@ class Recognition:
         refuse_other_models(faces, group.model)
         return JSONResponse(
             [
-                {"faceId": face_id, "candidates": self._ranked(group, face, threshold)[:most]}
+                {"faceId": face_id, "candidates": self._ranked(group, face, threshold, most)}
                 for face_id, face in zip(ids, faces, strict=True)
             ]
         )
@@ -97,11 +97,11 @@ class Recognition:
         return JSONResponse({"isIdentical": confidence >= CUT, "confidence": confidence})
 
     def _ranked(
-        self, group: Container, face: DetectedFace, threshold: float
+        self, group: Container, face: DetectedFace, threshold: float, most: int
     ) -> list[dict[str, Any]]:
         owners, embeddings = self._store.matrix(group.key, trained=True)
         people = [person for person, _ in owners]
-        ranked = rank(people, embeddings, face.embedding, self._matching)
+        ranked = rank(people, embeddings, face.embedding, self._matching, most)
         scored = [(person, self._calibration.score(cosine)) for person, cosine in ranked]
         return [
             {"personId": person, "confidence": score}

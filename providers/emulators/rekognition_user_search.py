@@ -91,11 +91,13 @@ class UserSearch:
     ) -> list[dict[str, Any]]:
         """Return UserMatches, most similar first; `probe` is a direction of any length."""
         asked = call.parameters
+        most = asked.get("MaxUsers", _USERS_MAX)
         length = float(np.linalg.norm(probe))
         ranked = rank(
             *self._users.owned_faces(collection.number),
             probe / length if length else probe,
             self._options.matching,
+            most + 1,
         )
         scores = {name: similarity(self._calibration, alike) for name, alike in ranked}
         threshold = asked.get("UserMatchThreshold", _THRESHOLD)
@@ -106,7 +108,7 @@ class UserSearch:
         ]
         return [
             {"Similarity": scores[name], "User": self._shown(collection, name)}
-            for name in found[: asked.get("MaxUsers", _USERS_MAX)]
+            for name in found[:most]
         ]
 
     def _shown(self, collection: Collection, name: str) -> dict[str, str]:
