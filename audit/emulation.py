@@ -18,9 +18,11 @@ def serve(
     provider: str, *, host: str, port: int, network: str, device: str, options: "Options"
 ) -> None:
     """Serve until interrupted; the first line on stdout is `listening on URL`."""
+    from cloaker.device import compute_in_caller_threads
     from providers.emulators import server
     from providers.emulators.calibration import calibration
 
+    compute_in_caller_threads()
     if network in bundled_names():
         print(  # noqa: T201 - for the person at the terminal
             f"{network} knows only the bundled generated faces: on photos of real people its "

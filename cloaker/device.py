@@ -25,3 +25,8 @@ def describe(name: str = "auto") -> str:
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} threads"
+
+
+def compute_in_caller_threads() -> None:
+    """Let torch compute on the CPU in the calling thread alone, for callers that are many."""
+    torch.set_num_threads(1)

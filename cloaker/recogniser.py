@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from audit.types import RecognisedFace
 from cloaker.faces import FaceFinder, Pixels
 from cloaker.geometry import align, planes, similarity
+from cloaker.known_faces import MIN_SIDE_PX
 from cloaker.networks.base import EmbeddingNetwork
 
 _REMEMBERED_PHOTOS = 2048
@@ -28,7 +29,7 @@ class LocalRecogniser:
     def __init__(self, network: EmbeddingNetwork, device: torch.device | str = "cpu") -> None:
         self._device = torch.device(device)
         self._network = network.to(self._device)
-        self._finder = FaceFinder(device)
+        self._finder = FaceFinder(device, searched_from_px=MIN_SIDE_PX)
         self._known: OrderedDict[str, tuple[RecognisedFace, ...]] = OrderedDict()
         self._lock = threading.Lock()
 

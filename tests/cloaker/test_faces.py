@@ -69,6 +69,17 @@ def test_unlikely_faces_do_not_count(draw: DrawPhoto) -> None:
     assert FaceFinder(min_probability=1.01).find(draw(0, 0)) == ()
 
 
+@pytest.mark.parametrize("side_px", [250, 110])
+def test_searching_no_smaller_faces_finds_the_same(
+    finder: FaceFinder, draw: DrawPhoto, side_px: int
+) -> None:
+    photo = np.asarray(Image.fromarray(draw(1, 0)).resize((side_px, side_px)))
+    (face,) = finder.find(photo)
+    (found,) = FaceFinder(searched_from_px=36).find(photo)
+    assert np.array(found.landmarks) == pytest.approx(np.array(face.landmarks), abs=1e-3)
+    assert FaceFinder(searched_from_px=2 * side_px).find(photo) == ()
+
+
 @pytest.mark.parametrize("size", [(1, 1), (19, 200), (200, 19), (20, 20), (64, 3000)])
 def test_photos_too_small_for_a_face_have_none(finder: FaceFinder, size: tuple[int, int]) -> None:
     assert finder.find(np.full((*size, 3), 128, dtype=np.uint8)) == ()

@@ -1,7 +1,6 @@
 """What the emulator answers about faces, and when it stops knowing them."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Protocol
 
 import numpy as np
@@ -12,8 +11,7 @@ from providers.azure import AzureProvider
 from providers.base import TrainingState
 from providers.emulators import calibration as calibration_module
 from providers.emulators.calibration import Calibration, calibration
-from providers.emulators.options import Matching, Options
-from providers.emulators.server import running
+from providers.emulators.options import Matching
 
 Connect = Callable[..., AzureProvider]
 Photo = Callable[..., bytes]
@@ -111,15 +109,6 @@ def test_small_faces_are_not_seen_in_large_pictures(azure: AzureProvider, photo:
     assert azure.detect(photo(0, size=(3200, 600)))  # 60 px = 36 px * 3200 / 1920
     with pytest.raises(Exception, match="No face"):
         azure.detect(photo(0, size=(3208, 600)))
-
-
-def test_a_photo_is_looked_at_once(stub: SimpleNamespace, connect: Connect) -> None:
-    recogniser = stub.StubRecogniser()
-    with running("azure", recogniser, stub.CALIBRATION, options=Options()) as url:
-        azure = connect(url)
-        assert azure.detect(stub.photo(0)) != azure.detect(stub.photo(0))
-        azure.close()
-    assert recogniser.calls == 1
 
 
 def test_scores_stay_within_0_and_1() -> None:
