@@ -18,7 +18,8 @@ class Experiment(BaseModel):
     `network` cloaks. `recogniser` is the network of the recogniser on this machine, the one behind
     an emulator or that of provider `local`, and `matching` is how it tells people apart. `gallery`,
     `region`, `quality_filter` and `api_version` are for the services that know them. `photos` None
-    means the bundled generated people, `candidates` None as many as the service gives.
+    means the bundled generated people, `candidates` None as many as the service gives. Without
+    `fit_photos`, a photo beyond the service's limits is sent as it is and refused there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +35,7 @@ class Experiment(BaseModel):
     prices: Path | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.0
     candidates: Annotated[int, Field(ge=1)] | None = None
+    fit_photos: bool = True
     verify_photos: Annotated[int, Field(ge=0)] = 1
 
     photos: Path | None = None

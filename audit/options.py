@@ -105,6 +105,13 @@ def _experiment_options(  # noqa: PLR0913 - each is an option that the contract 
         typer.Option(help="Of rekognition: which faces it drops. NONE, AUTO, LOW, ... [NONE]"),
     ] = None,
     api_version: Annotated[str | None, typer.Option(help="Of azure. [v1.2]")] = None,
+    fit_photos: Annotated[
+        bool | None,
+        typer.Option(
+            "--fit-photos/--no-fit-photos",
+            help="Change a photo that is beyond the service's limits, or let it be refused. [fit]",
+        ),
+    ] = None,
     verify_photos: Annotated[
         int | None,
         typer.Option(

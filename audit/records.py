@@ -70,7 +70,7 @@ def _counts(experiment: Experiment, ledger: Ledger) -> dict[str, Any]:
             "by_operation": spent,
         },
         "cost_usd": round(price_usd(services.tier_of(experiment), spent), 6),
-        "uploads_changed": len(ledger.changes()),
+        "uploads": {"fitted": experiment.fit_photos, "changed": len(ledger.changes())},
     }
 
 

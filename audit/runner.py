@@ -125,7 +125,8 @@ def _call(
         executor = services.executor(experiment, provider, ledger, budget)
         most = experiment.candidates or capabilities.candidates_max
         question = Question(experiment.threshold, min(most, capabilities.candidates_max))
-        sender = Sender(uploads.within(capabilities), ledger)
+        fitting = uploads.within(capabilities) if experiment.fit_photos else uploads.unchanged
+        sender = Sender(fitting, ledger)
         try:
             _carry_out(Steps(executor, sender, folder.id, question), executor, progress)
         finally:

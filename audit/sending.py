@@ -1,17 +1,7 @@
 """A photo on its way out: its bytes, and a note in the ledger if they had to be changed."""
 
-from typing import Protocol
-
 from audit.ledger import Ledger
-from audit.uploads import Upload
-
-
-class PhotoBytes(Protocol):
-    """The bytes to upload for a photo in an arm: the cloaked file's or the original's."""
-
-    def __call__(self, arm: str, sha256: str) -> Upload:
-        """Return file bytes that are within the service's limits."""
-        ...
+from audit.uploads import PhotoBytes
 
 
 class Sender:

@@ -21,6 +21,10 @@ class Upload:
     change: str = ""
 
 
+PhotoBytes = Callable[[str, str], Upload]
+"""From an arm and a photo's hash to the bytes to send."""
+
+
 class Uploads:
     """Knows which file stands for a photo in which arm."""
 
@@ -29,9 +33,13 @@ class Uploads:
         self._cloaked = cloaked
         self._face_side = face_side
 
-    def within(self, capabilities: Capabilities) -> "Limited":
+    def within(self, capabilities: Capabilities) -> PhotoBytes:
         """Return the same bytes made to fit a service's limits."""
         return Limited(self, capabilities)
+
+    def unchanged(self, arm: str, sha256: str) -> Upload:
+        """Return the bytes as they are; what the service does not take, it refuses."""
+        return Upload(self(arm, sha256))
 
     def face_side_px(self, sha256: str) -> float | None:
         """Return the shorter side of the largest face of a photo; its cloak has the same."""

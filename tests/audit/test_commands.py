@@ -13,7 +13,12 @@ import pytest
 import requests
 from PIL import Image
 
+from cloaker.networks import bundled
+from cloaker.recogniser import LocalRecogniser
 from datasets import generated
+from providers.emulators.calibration import calibration
+from providers.emulators.options import Options
+from providers.emulators.server import running
 
 Audit = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -140,8 +145,30 @@ def test_a_full_disk_is_told_once_and_the_report_can_be_built_later(
     assert audit_here("report", "finished").returncode == 0
 
 
-def test_emulate_tells_its_address_first_and_answers_with_its_own_paths() -> None:
-    command = [sys.executable, "-m", "audit", "emulate", "--provider", "azure", "--rate", "2/60"]
+Question = tuple[str, str, dict[str, str]]
+
+AZURE = ("GET", "/face/v1.2/largepersongroups", {"Ocp-Apim-Subscription-Key": "any"})
+REKOGNITION = (
+    "POST",
+    "/",
+    {
+        "X-Amz-Target": "RekognitionService.ListCollections",
+        "X-Amz-Date": "20270131T000000Z",
+        "Authorization": "AWS4-HMAC-SHA256 Credential=any/20270131/us-east-1/rekognition/"
+        f"aws4_request, SignedHeaders=host, Signature={'0' * 64}",
+    },
+)
+FACEPP: Question = ("POST", "/facepp/v3/faceset/getfacesets?api_key=any&api_secret=any", {})
+
+
+@pytest.mark.parametrize(
+    ("provider", "question", "throttled"),
+    [("azure", AZURE, 429), ("rekognition", REKOGNITION, 400), ("facepp", FACEPP, 403)],
+)
+def test_emulate_tells_its_address_first_and_answers_as_the_service_does(
+    provider: str, question: Question, throttled: int
+) -> None:
+    command = [sys.executable, "-m", "audit", "emulate", "--provider", provider, "--rate", "2/60"]
     server = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ
     )
@@ -150,12 +177,11 @@ def test_emulate_tells_its_address_first_and_answers_with_its_own_paths() -> Non
         address = server.stdout.readline()
         assert address.startswith("listening on http://127.0.0.1:")
         url = address.removeprefix("listening on ").strip()
-        groups = f"{url}/face/v1.2/largepersongroups"
+        method, path, headers = question
         answers = [
-            requests.get(groups, headers={"Ocp-Apim-Subscription-Key": "any"}, timeout=10)
-            for _ in range(3)
+            requests.request(method, f"{url}{path}", headers=headers, timeout=10) for _ in range(3)
         ]
-        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert [answer.status_code for answer in answers] == [200, 200, throttled]
         assert len(requests.get(f"{url}/__emulator__/log", timeout=10).json()) == 3
         server.send_signal(signal.SIGTERM)
 
@@ -164,10 +190,32 @@ def test_doctor_tells_what_is_missing(audit_here: Audit) -> None:
     rows = json.loads(audit_here("doctor", "--provider", "azure", "--json").stdout)
 
     checks = {row["check"]: row for row in rows}
-    assert checks["azure"]["ok"] == "no"
-    assert "AZURE_FACE_KEY" in checks["azure"]["seen"]
+    assert checks["azure: keys"]["ok"] == "no"
+    assert "AZURE_FACE_KEY" in checks["azure: keys"]["seen"]
     assert checks["weights of real networks"]["ok"] == "no"
     assert "audit weights" in checks["weights of real networks"]["to do"]
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_doctor_asks_whether_identification_is_approved(
+    audit_here: Audit,
+    *,
+    gated: bool,
+) -> None:
+    recogniser = LocalRecogniser(bundled.load("bundled-conv"))
+    options = Options(gated=gated)
+    with running("azure", recogniser, calibration("bundled-conv"), options=options) as endpoint:
+        told = audit_here(
+            *("doctor", "--provider", "azure", "--json"),
+            AZURE_FACE_ENDPOINT=endpoint,
+            AZURE_FACE_KEY="planted",
+        ).stdout
+
+    checks = {row["check"]: row for row in json.loads(told)}
+    assert checks["azure: keys"]["ok"] == "ok"
+    assert checks["azure: approval"]["ok"] == ("no" if gated else "ok")
+    assert ("https://aka.ms/facerecognition" in checks["azure: approval"]["seen"]) == gated
+    assert "planted" not in told
 
 
 def test_weights_list_names_every_network(audit_here: Audit) -> None:

@@ -1,8 +1,10 @@
 """The same experiment at every service over real sockets: counted, disturbed, killed, purged."""
 
 import csv
+import hashlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -17,6 +19,7 @@ from typing import Any
 
 import pytest
 import requests
+from PIL import Image
 
 from cloaker.networks import bundled
 from cloaker.recogniser import LocalRecogniser
@@ -137,8 +140,7 @@ def test_a_run_makes_the_calls_of_the_plan_and_purge_leaves_nothing(
     assert Counter(entry["operation"] for entry in told(endpoint, "log")) == calls
     assert faces(endpoint) == [2, 2, 2, TRAIN]
     run = tmp_path / "audit-runs" / "one"
-    with (run / "observations.csv").open(encoding="utf-8", newline="") as text:
-        observations = list(csv.DictReader(text))
+    observations = table(run / "observations.csv")
     assert [row["outcome"] for row in observations] == ["match"] * PROBES
     assert {row["censored"] for row in observations} == {"false"}
     for row in observations:
@@ -239,6 +241,46 @@ def done_calls(ledger: Path) -> int:
             return 0
 
 
+@pytest.mark.parametrize(("fits", "outcomes"), [(True, {"enrolled"}), (False, {"refused"})])
+def test_a_photo_beyond_the_limits_is_changed_or_refused_as_the_user_says(
+    fits: bool,  # noqa: FBT001 - a parameter of the test
+    outcomes: set[str],
+    audit_here: Audit,
+    tmp_path: Path,
+    people: Path,
+    servers: dict[str, str],
+) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(people, photos)
+    [large, *_] = sorted((photos / "person-001").iterdir())
+    with Image.open(large) as image:
+        image.resize((4400, 4400)).save(large)
+    case = CASES[0]
+    requests.post(f"{servers['azure']}/__emulator__/clear", timeout=10).raise_for_status()
+
+    done = audit_here(
+        *arguments(case, photos, servers["azure"]),
+        "--fit-photos" if fits else "--no-fit-photos",
+        **KEYS,
+    )
+
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "audit-runs" / "one"
+    name = hashlib.sha256(large.read_bytes()).hexdigest()
+    rows = {row["photo_sha256"]: row for row in table(run / "enrolment.csv")}
+    assert {rows[name]["outcome"]} == outcomes
+    assert bool(rows[name]["reason"]) != fits
+    changed = table(run / "changed_uploads.csv")
+    assert [row["photo"] for row in changed] == ([name] if fits else [])
+    assert all(row["change"].startswith("resized from 4400x4400 to ") for row in changed)
+    assert all(row["uploaded_sha256"] != name for row in changed)
+
+
+def table(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as text:
+        return list(csv.DictReader(text))
+
+
 @pytest.mark.parametrize("matching", ["nearest", "centroid", "linear"])
 def test_a_local_recogniser_is_audited_like_a_service(
     matching: str, audit_here: Audit, tmp_path: Path, people: Path
@@ -252,8 +294,8 @@ def test_a_local_recogniser_is_audited_like_a_service(
     manifest = json.loads((tmp_path / "audit-runs" / "here" / "manifest.json").read_text())
     assert manifest["consent"] == {"needed": False}
     assert manifest["calls"]["by_operation"] == {"create": 1, "enrol": ENROLLED, "identify": PROBES}
-    with (tmp_path / "audit-runs" / "here" / "observations.csv").open(newline="") as text:
-        assert [row["outcome"] for row in csv.DictReader(text)] == ["match"] * PROBES
+    observations = table(tmp_path / "audit-runs" / "here" / "observations.csv")
+    assert [row["outcome"] for row in observations] == ["match"] * PROBES
     purged = audit_here("purge", "here")
     assert "deleted" in purged.stdout
 
