@@ -8,6 +8,7 @@ for clients that read these fields, no part of recognition. Everything else that
 import io
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -31,7 +32,7 @@ class Appearance:
 
 def appearance(image: bytes, face: RecognisedFace) -> Appearance:
     """Return how a face of a photo (file bytes that can be decoded) looks."""
-    grey = _grey(image, face)
+    grey = _pixels(_grey(image), face)
     inner = grey[1:-1, 1:-1]
     around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
     variance = float(np.var(around - 4 * inner)) if inner.size else 0.0
@@ -42,12 +43,17 @@ def appearance(image: bytes, face: RecognisedFace) -> Appearance:
     )
 
 
-def _grey(
-    image: bytes, face: RecognisedFace
+@lru_cache(maxsize=1)  # the faces of a photo are looked at one after another
+def _grey(image: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(image)) as opened:
+        return ImageOps.exif_transpose(opened).convert("L")
+
+
+def _pixels(
+    photo: Image.Image, face: RecognisedFace
 ) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
     box = (face.left, face.top, face.left + max(face.width, 1), face.top + max(face.height, 1))
-    with Image.open(io.BytesIO(image)) as opened:
-        crop = ImageOps.exif_transpose(opened).convert("L").crop(box)
+    crop = photo.crop(box)
     return np.asarray(crop, np.float64).reshape(crop.height, crop.width)
 
 
