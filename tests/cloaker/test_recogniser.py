@@ -1,12 +1,15 @@
 import io
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from audit.types import Recogniser
+from cloaker.device import compute_in_caller_threads
 from cloaker.networks.base import EmbeddingNetwork
 from cloaker.recogniser import LocalRecogniser
 
@@ -71,6 +74,24 @@ def test_the_same_bytes_are_embedded_once(network: EmbeddingNetwork, draw: DrawP
     photo = _encode(draw(0, 0))
     assert recogniser(photo) is recogniser(bytes(bytearray(photo)))
     assert len(passes) == 1
+
+
+def test_threads_see_what_one_alone_sees(network: EmbeddingNetwork, draw: DrawPhoto) -> None:
+    photos = [_encode(draw(person, 0)) for person in range(6)]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(LocalRecogniser(network), photos))
+    assert together == [LocalRecogniser(network)(photo) for photo in photos]
+
+
+def test_torch_can_be_kept_to_the_callers_threads() -> None:
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        compute_in_caller_threads()
+        with ThreadPoolExecutor(1) as pool:
+            assert [torch.get_num_threads(), pool.submit(torch.get_num_threads).result()] == [1, 1]
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_what_is_no_picture_is_refused(recogniser: Recogniser, draw: DrawPhoto) -> None:
