@@ -102,6 +102,8 @@ def _invalid_format() -> ServiceError:
 
 
 def _turned_size(data: bytes, header: ImageHeader) -> tuple[int, int]:
+    if header.format == "PNG" and b"eXIf" not in data:  # Pillow would decode it all to look
+        return header.width, header.height
     with Image.open(io.BytesIO(data)) as image:
         turn = image.getexif().get(ExifTags.Base.Orientation)
     turned = turn in _TURNED_BY_90

@@ -141,13 +141,16 @@ class RekognitionStore:
         """Return a collection's faces numbered above `after`: all, or some ids, or a user's."""
         query = f"{_FACE} WHERE faces.collection = ? AND faces.number > ?"
         values: list[Any] = [collection, after]
+        order = "faces.number"
         if ids is not None:
+            # The sign keeps SQLite from walking through the collection in the order of its numbers.
+            order = "+faces.number"
             query += " AND faces.id IN (SELECT value FROM json_each(?))"
             values.append(json.dumps(ids))
         if user is not None:
             query += " AND users.id = ?"
             values.append(user)
-        rows = self.read(f"{query} ORDER BY faces.number LIMIT ?", *values, top)
+        rows = self.read(f"{query} ORDER BY {order} LIMIT ?", *values, top)
         return [Face(*row) for row in rows]
 
     def delete_faces(self, collection: int, ids: Sequence[str]) -> None:
