@@ -5,7 +5,7 @@ REST reference: learn.microsoft.com/rest/api/face, version v1.2.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from audit.errors import UserError
@@ -15,9 +15,10 @@ from providers.base import (
     Capabilities,
     EnrolledFace,
     Failure,
+    GalleryPage,
     PhotoRefusedError,
     Provider,
-    RemoteItem,
+    RemotePerson,
     TrainingState,
 )
 from providers.capabilities import load
@@ -25,7 +26,7 @@ from providers.endpoints import host, is_on_this_machine
 
 RECOGNITION_MODEL = "recognition_04"
 DETECTION_MODEL = "detection_03"
-_PAGE = 1000
+_CONNECTIONS_MAX = 128  # kept open; more may be in flight
 _TRAINING_STATES = {
     "succeeded": TrainingState.SUCCEEDED,
     "failed": TrainingState.FAILED,
@@ -69,10 +70,7 @@ class AzureProvider(Provider):
             retry_read=0,
             retry_status=0,
             permit_redirects=False,
-            connection_timeout=connect_timeout_s,
-            read_timeout=read_timeout_s,
-            # The environment's proxies and .netrc are not for this machine's own emulators.
-            use_env_settings=not is_on_this_machine(endpoint),
+            transport=_transport(endpoint, connect_timeout_s, read_timeout_s),
         )
 
     def __repr__(self) -> str:
@@ -158,17 +156,34 @@ class AzureProvider(Provider):
 
     def list_galleries(self) -> Sequence[str]:
         """Return the ids of all large person groups of this resource."""
-        groups = _pages(self._groups.get_large_person_groups, "largePersonGroupId")
-        return [group["largePersonGroupId"] for group in groups]
+        top = self.capabilities.list_page
+        names: list[str] = []
+        while True:
+            after = {"start": names[-1]} if names else {}
+            page = self._groups.get_large_person_groups(top=top, **after)
+            names += [group["largePersonGroupId"] for group in page]
+            if len(page) < top:
+                return names
 
-    def list_people(self, gallery: str) -> Sequence[RemoteItem]:
-        """Return everyone in a large person group."""
-        people = _pages(lambda **page: self._groups.get_persons(gallery, **page), "personId")
-        return [RemoteItem(person["personId"], person["name"]) for person in people]
+    def list_gallery(self, gallery: str, start: str = "") -> GalleryPage:
+        """Return up to 1000 people of a large person group; a full page may be the last one."""
+        top = self.capabilities.list_page
+        after = {"start": start} if start else {}
+        people = [
+            RemotePerson(
+                person["personId"], person["name"], tuple(person.get("persistedFaceIds") or ())
+            )
+            for person in self._groups.get_persons(gallery, top=top, **after)
+        ]
+        return GalleryPage(tuple(people), people[-1].id if len(people) == top else "")
 
     def list_faces(self, gallery: str, person_id: str) -> Sequence[str]:
         """Return the ids of a person's persisted faces."""
         return list(self._groups.get_person(gallery, person_id).get("persistedFaceIds") or [])
+
+    def remove_person(self, gallery: str, person_id: str) -> None:
+        """Delete a person and the persisted faces."""
+        self._groups.delete_person(gallery, person_id)
 
     def delete_gallery(self, gallery: str) -> None:
         """Delete a large person group and everything in it."""
@@ -195,14 +210,22 @@ def _connect(endpoint: str, key: str, **options: Any) -> tuple[Any, Any, Callabl
     return faces, administration.large_person_group, close
 
 
-def _pages(list_page: Callable[..., Sequence[Any]], key: str) -> Iterator[Any]:
-    """Yield every item of a listing; `start` is the id of the last item seen."""
-    start: dict[str, str] = {}
-    while page := list_page(top=_PAGE, **start):
-        yield from page
-        if len(page) < _PAGE:
-            return
-        start = {"start": page[-1][key]}
+def _transport(endpoint: str, connect_timeout_s: float, read_timeout_s: float) -> Any:
+    """Return the SDK's transport with more connections, opened before threads share it."""
+    from azure.core.pipeline.transport import RequestsTransport
+    from requests import Session
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    session = Session()
+    # The environment's proxies and .netrc are not for this machine's own emulators.
+    session.trust_env = not is_on_this_machine(endpoint)
+    unrepeated = Retry(total=False, redirect=False, raise_on_status=False)
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS_MAX, max_retries=unrepeated))
+    return RequestsTransport(
+        session=session, connection_timeout=connect_timeout_s, read_timeout=read_timeout_s
+    )
 
 
 def _candidate(person_id: str, confidence: float) -> Candidate:

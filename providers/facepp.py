@@ -5,21 +5,32 @@ documents 4888373 (detect), 4887586 (compare), 4888381 (search) and 4888389 (add
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
 
 from audit.errors import UserError
 from audit.types import Candidate
-from providers.base import EXPIRED, Capabilities, EnrolledFace, Failure, PhotoRefusedError, Provider
+from providers.base import (
+    EXPIRED,
+    Capabilities,
+    EnrolledFace,
+    Failure,
+    GalleryPage,
+    PhotoRefusedError,
+    Provider,
+    RemotePerson,
+)
 from providers.capabilities import load
 from providers.endpoints import host, is_on_this_machine
 from providers.facepp_errors import UNREADABLE, FaceppError, classify
 
 ENDPOINT = "https://api-us.faceplusplus.com"
 _RESULTS_MAX = 5
+_CONNECTIONS_MAX = 128  # kept open; more may be in flight
 
 Answer = Mapping[str, Any]
 Fields = Mapping[str, str | int]
@@ -52,6 +63,8 @@ class FaceppProvider(Provider):
         self._url = f"{endpoint.rstrip('/')}/facepp/v3/"
         self._timeouts_s = (connect_timeout_s, read_timeout_s)
         self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS_MAX))
         # The environment's proxies and .netrc are not for this machine's own emulators.
         self._session.trust_env = not is_on_this_machine(endpoint)
 
@@ -146,16 +159,29 @@ class FaceppProvider(Provider):
 
     def list_galleries(self) -> Sequence[str]:
         """Return the outer_ids of all FaceSets of this key, the faceset_token of those without."""
-        return [
-            faceset.get("outer_id") or faceset["faceset_token"]
-            for page in self._pages("faceset/getfacesets", {})
-            for faceset in page["facesets"]
-        ]
+        names: list[str] = []
+        start: Fields = {}
+        while True:
+            page = self._call("faceset/getfacesets", start)
+            names += [one.get("outer_id") or one["faceset_token"] for one in page["facesets"]]
+            if not page.get("next"):
+                return names
+            start = {"start": page["next"]}
 
-    def list_faces(self, gallery: str, person_id: str) -> Sequence[str]:  # noqa: ARG002
-        """Return the face_tokens of a whole FaceSet: the service lists none by person."""
-        pages = self._pages("faceset/getdetail", {"outer_id": gallery})
-        return [token for page in pages for token in page["face_tokens"]]
+    def list_gallery(self, gallery: str, start: str = "") -> GalleryPage:
+        """Return up to 100 face_tokens of a FaceSet: the service does not tell whose they are."""
+        after = {"start": start} if start else {}
+        answer = self._call("faceset/getdetail", {"outer_id": gallery, **after})
+        faces = RemotePerson("", "", tuple(answer["face_tokens"]))
+        return GalleryPage((faces,) if faces.face_ids else (), str(answer.get("next") or ""))
+
+    def remove_faces(self, gallery: str, face_ids: Sequence[str]) -> None:
+        """Take up to 1000 face_tokens out of a FaceSet; nobody can then be found by them."""
+        fields = {"outer_id": gallery, "face_tokens": ",".join(face_ids)}
+        answer = self._call("faceset/removeface", fields)
+        for detail in answer.get("failure_detail", ()):
+            if detail["reason"] != "INVALID_FACE_TOKEN":
+                raise FaceppError(200, detail["reason"])
 
     def delete_gallery(self, gallery: str) -> None:
         """Delete a FaceSet, empty or not."""
@@ -170,14 +196,6 @@ class FaceppProvider(Provider):
         if not faces:
             raise PhotoRefusedError("NoFace", "No face was found in the photo.", no_face=True)
         return faces
-
-    def _pages(self, path: str, fields: Fields) -> Iterator[Answer]:
-        """Yield all pages of a listing; each but the last tells where the next one starts."""
-        page = self._call(path, fields)
-        yield page
-        while start := page.get("next"):
-            page = self._call(path, {**fields, "start": start})
-            yield page
 
     def _call(self, path: str, fields: Fields, photo: bytes | None = None) -> Answer:
         """Make one request; raises FaceppError for an answer that is an error or no JSON."""

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from audit.errors import UserError
@@ -19,9 +19,11 @@ from providers.base import (
     Capabilities,
     EnrolledFace,
     Failure,
+    FailureKind,
+    GalleryPage,
     PhotoRefusedError,
     Provider,
-    RemoteItem,
+    RemotePerson,
 )
 from providers.capabilities import load
 from providers.rekognition_client import REMEDY, connect, credentials, session
@@ -37,8 +39,15 @@ if TYPE_CHECKING:
 
 _QUALITY_FILTERS = ("NONE", "AUTO", "LOW", "MEDIUM", "HIGH")
 _FACES_MAX = 4096
-_PAGE = 4096
-_USERS_PAGE = 500
+
+
+class FacesInUseError(Exception):
+    """Faces that were not deleted because they still belong to a user."""
+
+    @property
+    def failure(self) -> Failure:
+        """Return what it means: they come free when their user has been deleted."""
+        return Failure(FailureKind.BUSY, "ASSOCIATED_TO_AN_EXISTING_USER", str(self))
 
 
 class RekognitionProvider(Provider):
@@ -214,32 +223,45 @@ class RekognitionProvider(Provider):
     def list_galleries(self) -> Sequence[str]:
         """Return the ids of all collections of this account in this region."""
         pages = self._client.get_paginator("list_collections").paginate(
-            PaginationConfig={"PageSize": _PAGE}
+            PaginationConfig={"PageSize": self.capabilities.list_page}
         )
         return [gallery for page in pages for gallery in page["CollectionIds"]]
 
-    def list_people(self, gallery: str) -> Sequence[RemoteItem]:
-        """Return all users of a collection."""
-        pages = self._client.get_paginator("list_users").paginate(
-            CollectionId=gallery, PaginationConfig={"PageSize": _USERS_PAGE}
-        )
-        return [
-            RemoteItem(user["UserId"], user["UserId"]) for page in pages for user in page["Users"]
-        ]
+    def list_gallery(self, gallery: str, start: str = "") -> GalleryPage:
+        """Return up to 4096 faces of a collection by the users, or else the names, they belong to.
 
-    def list_faces(self, gallery: str, person_id: str) -> Sequence[str]:
-        """Return a person's FaceIds: those associated with a user, or those indexed under it.
-
-        The service filters by user only; a gallery of faces is read as a whole, 4096 a request.
+        The faces of nobody are under "".
         """
-        by_user = {"UserId": person_id} if self._gallery == "users" else {}
-        pages = self._client.get_paginator("list_faces").paginate(
-            CollectionId=gallery, PaginationConfig={"PageSize": _PAGE}, **by_user
+        key: Literal["UserId", "ExternalImageId"]
+        key = "UserId" if self._gallery == "users" else "ExternalImageId"
+        after = {"NextToken": start} if start else {}
+        answer = self._client.list_faces(
+            CollectionId=gallery, MaxResults=self.capabilities.list_page, **after
         )
-        faces = [face for page in pages for face in page["Faces"]]
-        return [
-            face["FaceId"] for face in faces if by_user or face.get("ExternalImageId") == person_id
+        faces: dict[str, list[str]] = {}
+        for face in answer["Faces"]:
+            faces.setdefault(face.get(key, ""), []).append(face["FaceId"])
+        people = [RemotePerson(name, name, tuple(ids)) for name, ids in faces.items()]
+        return GalleryPage(tuple(people), answer.get("NextToken", ""))
+
+    def remove_person(self, gallery: str, person_id: str) -> None:
+        """Delete a user; the faces stay, as nobody's."""
+        self._client.delete_user(
+            CollectionId=gallery,
+            UserId=person_id,
+            ClientRequestToken=_token("DeleteUser", gallery, person_id),
+        )
+
+    def remove_faces(self, gallery: str, face_ids: Sequence[str]) -> None:
+        """Delete up to 4096 faces; raises FacesInUseError if some are a user's."""
+        answer = self._client.delete_faces(CollectionId=gallery, FaceIds=list(face_ids))
+        kept = [
+            face["FaceId"]
+            for face in answer.get("UnsuccessfulFaceDeletions") or []
+            if face.get("Reasons") != ["FACE_NOT_FOUND"]
         ]
+        if kept:
+            raise FacesInUseError(f"{len(kept)} faces are still a user's, as {kept[0]}.")
 
     def delete_gallery(self, gallery: str) -> None:
         """Delete a collection and everything in it."""
@@ -247,6 +269,8 @@ class RekognitionProvider(Provider):
 
     def classify(self, error: Exception) -> Failure:
         """Say what an exception raised by a verb means; no key is ever in its message."""
+        if isinstance(error, FacesInUseError):
+            return error.failure
         return classify(error, secrets=self._secrets)
 
     def _learn(self, face_model: str) -> None:

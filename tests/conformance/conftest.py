@@ -1,8 +1,8 @@
 import hashlib
 import runpy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,7 @@ import requests
 
 from audit.types import Candidate
 from providers import registry
-from providers.base import Capabilities, Failure, Provider, TrainingState
+from providers.base import Capabilities, Failure, Provider, RemotePerson, TrainingState
 from providers.emulators.options import Options
 from providers.emulators.server import running
 
@@ -79,31 +79,32 @@ class Row:
     """One kind of gallery of one provider.
 
     `keys` are the arguments that nobody may be told, the first of them the one that an emulator
-    knows its accounts by; a row without any has no emulator. `page_sizes` are the constants that
-    tell how much the adapter asks for at once.
+    knows its accounts by; a row without any has no emulator. `sizes_pages`: the adapter says how
+    much it wants at once.
     """
 
     name: str
     keys: tuple[str, ...] = ()
     gallery: str | None = None
-    page_sizes: tuple[str, ...] = ()
+    sizes_pages: bool = False
 
     @property
     def capabilities(self) -> Capabilities:
         return registry.capabilities(self.name, self.gallery)
 
     def offers(self, need: str) -> bool:
-        """Tell whether it has an emulator, or else a verb."""
+        """Tell whether it has an emulator, lists people rather than faces, or has a verb."""
+        if need == "pages of people":
+            return self.capabilities.lists_people
         return bool(self.keys) if need == "emulator" else self.capabilities.has(need)
 
 
 _AWS = ("access_key_id", "secret_access_key")
-_AWS_PAGES = ("providers.rekognition._PAGE", "providers.rekognition._USERS_PAGE")
 ROWS = [
-    Row("azure", ("key",), page_sizes=("providers.azure._PAGE",)),
+    Row("azure", ("key",), sizes_pages=True),
     Row("facepp", ("api_key", "api_secret")),
-    Row("rekognition", _AWS, "faces", _AWS_PAGES),
-    Row("rekognition", _AWS, "users", _AWS_PAGES),
+    Row("rekognition", _AWS, "faces", sizes_pages=True),
+    Row("rekognition", _AWS, "users", sizes_pages=True),
     Row("local"),
 ]
 
@@ -182,6 +183,25 @@ class Account:
         ]
         self.train(gallery)
         return filled
+
+    def remove(self, gallery: str, person: Enrolled) -> None:
+        """Remove a person with the faces, which are free only when the person is gone."""
+        if self.has("remove_person"):
+            self.provider.remove_person(gallery, person.id)
+        if self.has("remove_faces"):
+            self.provider.remove_faces(gallery, person.faces)
+
+    def pages(self, gallery: str = "g") -> Iterator[Sequence[RemotePerson]]:
+        """Yield what a gallery holds, one page after the other."""
+        page = self.provider.list_gallery(gallery)
+        yield page.people
+        while page.next:
+            page = self.provider.list_gallery(gallery, page.next)
+            yield page.people
+
+    def held(self, gallery: str = "g") -> list[str]:
+        """Return the ids of all faces in a gallery."""
+        return [face for page in self.pages(gallery) for person in page for face in person.face_ids]
 
     def ask(
         self, photo: bytes, threshold: float = 0.0, candidates: int = 5, gallery: str = "g"
@@ -280,6 +300,16 @@ def account(shared_account: Account) -> Account:
         for gallery in shared_account.provider.list_galleries():
             shared_account.provider.delete_gallery(gallery)
     return shared_account
+
+
+@pytest.fixture
+def short_pages(account: Account, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let the adapter ask for 40 at once, if it says how many it wants; return how many it gets."""
+    size = 40 if account.row.sizes_pages else account.capabilities.list_page
+    table = replace(account.capabilities, list_page=size)
+    adapter = type(account.provider)
+    monkeypatch.setattr(adapter, "describe", lambda *_: table)
+    return size
 
 
 @pytest.fixture

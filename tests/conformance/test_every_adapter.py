@@ -12,8 +12,6 @@ from providers.base import EXPIRED, FailureKind
 if TYPE_CHECKING:
     from tests.conformance.conftest import Account, Connect, Row
 
-# One more than Face++ has on a page; the others are asked for pages of 40.
-MANY = 101
 FOUR_DAYS_S = 4 * 86400
 
 
@@ -25,26 +23,13 @@ class FakeClock:
         return self.now
 
 
-@pytest.fixture
-def short_pages(row: "Row", monkeypatch: pytest.MonkeyPatch) -> None:
-    for constant in row.page_sizes:
-        monkeypatch.setattr(constant, 40)
-
-
-def pages(account: "Account") -> int:
-    if not account.url:
-        return 0
-    return 3 if account.row.page_sizes else 2
-
-
 def test_a_whole_life(account: "Account") -> None:
     people = account.fill()
     ranked = account.ask(account.photo(1, 1))
     assert ranked[0].person_id == people[1].id
     assert {found.person_id for found in ranked} == {person.id for person in people}
     assert account.provider.list_galleries() == ["g"]
-    for person in people:
-        assert set(person.faces) <= set(account.provider.list_faces("g", person.id))
+    assert sorted(account.held()) == sorted(face for person in people for face in person.faces)
     account.provider.delete_gallery("g")
     assert list(account.provider.list_galleries()) == []
 
@@ -86,7 +71,7 @@ def test_photos_unlike_each_other_are_one_person(account: "Account") -> None:
         for face in account.enrol("g", person_id, [account.photo(look)]).faces
     ]
     account.train("g")
-    assert sorted(account.provider.list_faces("g", person_id)) == sorted(faces)
+    assert sorted(account.held()) == sorted(faces)
     assert [found.person_id for found in account.ask(account.photo(2, 1))] == [person_id]
 
 
@@ -126,20 +111,20 @@ def test_verification_is_never_censored(account: "Account") -> None:
     assert 0 <= verified(0) < 0.1
 
 
-@pytest.mark.needs("list_people")
-def test_people_are_found_again_by_their_tags(account: "Account") -> None:
-    people = account.fill()
-    held = {item.tag: item.id for item in account.provider.list_people("g")}
-    assert held == {f"person-{number}": person.id for number, person in enumerate(people)}
-
-
 def test_an_enrolment_sent_twice(account: "Account") -> None:
     account.provider.create_gallery("g")
     person = account.person("g", "person-0")
     account.send("g", person, account.photo(0))
     account.enrol("g", person, [account.photo(0)])
-    faces = account.provider.list_faces("g", person)
-    assert len(faces) == (1 if account.capabilities.enrolment_is_idempotent else 2)
+    assert len(account.held()) == (1 if account.capabilities.enrolment_is_idempotent else 2)
+
+
+@pytest.mark.needs("list_faces")
+def test_the_faces_of_one_person_are_told_in_one_request(account: "Account") -> None:
+    people = account.fill()
+    before = len(account.log())
+    assert account.provider.list_faces("g", people[1].id) == people[1].faces
+    assert len(account.log()) == before + 1
 
 
 @pytest.mark.needs("emulator")
@@ -151,36 +136,6 @@ def test_the_service_holds_what_it_was_given(account: "Account") -> None:
     assert {person: {face["face_id"] for face in faces} for person, faces in held.items()} == {
         person.id: set(person.faces) for person in people
     }
-
-
-@pytest.mark.usefixtures("short_pages")
-def test_many_galleries_are_listed(account: "Account") -> None:
-    names = {f"g-{number}" for number in range(MANY)}
-    for name in names:
-        account.provider.create_gallery(name)
-    listed = account.provider.list_galleries()
-    assert (set(listed), len(listed)) == (names, MANY)
-    assert account.sent("list_galleries") == pages(account)
-
-
-@pytest.mark.needs("list_people")
-@pytest.mark.usefixtures("short_pages")
-def test_many_people_are_listed(account: "Account") -> None:
-    account.provider.create_gallery("g")
-    ids = {account.person("g", f"person-{number}") for number in range(MANY)}
-    listed = account.provider.list_people("g")
-    assert ({item.id for item in listed}, len(listed)) == (ids, MANY)
-    assert account.sent("list_people") == pages(account)
-
-
-@pytest.mark.usefixtures("short_pages")
-def test_many_faces_are_listed(account: "Account") -> None:
-    account.provider.create_gallery("g")
-    count = min(MANY, account.capabilities.faces_per_person_max)
-    # Bytes behind the picture make another file of it.
-    photos = [account.photo(0) + number.to_bytes(2) for number in range(count)]
-    enrolled = account.enrol("g", account.person("g", "person-0"), photos)
-    assert sorted(account.provider.list_faces("g", enrolled.id)) == sorted(enrolled.faces)
 
 
 @pytest.mark.needs("detect")

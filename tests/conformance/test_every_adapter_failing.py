@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tests.conformance.conftest import Account, Connect, Row
 
 Calls = dict[str, Callable[[], Any]]
+NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
 def calls(account: "Account") -> Calls:
@@ -40,8 +41,10 @@ def calls(account: "Account") -> Calls:
         "identify_photo": lambda: provider.identify_photo("g", photo(0, 1), 0.0, 5),
         "verify": lambda: provider.verify("g", probe, enrolled),
         "list_galleries": provider.list_galleries,
-        "list_people": lambda: provider.list_people("g"),
+        "list_gallery": lambda: provider.list_gallery("g"),
         "list_faces": lambda: provider.list_faces("g", someone.id),
+        "remove_person": lambda: provider.remove_person("g", someone.id),
+        "remove_faces": lambda: provider.remove_faces("g", someone.faces),
         "delete_gallery": lambda: provider.delete_gallery("g"),
     }
     assert set(account.capabilities.operations) <= set(every)
@@ -133,13 +136,31 @@ def test_what_does_not_exist_is_absent(account: "Account") -> None:
         "ask": lambda: account.ask(account.photo(0)),
         "train": lambda: provider.train("g"),
         "training_state": lambda: provider.training_state("g"),
-        "list_people": lambda: provider.list_people("g"),
-        "list_faces": lambda: provider.list_faces("g", "00000000-0000-4000-8000-000000000000"),
+        "list_gallery": lambda: provider.list_gallery("g"),
+        "list_faces": lambda: provider.list_faces("g", NOBODY),
+        "remove_person": lambda: provider.remove_person("g", NOBODY),
+        "remove_faces": lambda: provider.remove_faces("g", [NOBODY]),
         "delete_gallery": lambda: provider.delete_gallery("g"),
     }
     owed = {"enrol", "ask", *account.capabilities.operations}
     kinds = {verb: account.failure(call).kind for verb, call in absent.items() if verb in owed}
     assert kinds == dict.fromkeys(kinds, FailureKind.ABSENT)
+
+
+@pytest.mark.needs("remove_person")
+def test_who_was_never_there_is_absent(account: "Account") -> None:
+    account.fill()
+    told = account.failure(lambda: account.provider.remove_person("g", NOBODY))
+    assert told.kind is FailureKind.ABSENT
+    assert len(account.held()) == 6
+
+
+@pytest.mark.needs("remove_person", "remove_faces")
+def test_faces_are_not_removed_before_their_person(account: "Account") -> None:
+    people = account.fill()
+    told = account.failure(lambda: account.provider.remove_faces("g", people[0].faces))
+    assert told.kind is FailureKind.BUSY
+    assert sorted(account.held()) == sorted(face for person in people for face in person.faces)
 
 
 @pytest.mark.needs("train")

@@ -2,15 +2,15 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import requests
 
 from audit.errors import UserError
-from providers import azure as azure_module
 from providers.azure import AzureProvider
-from providers.base import Provider, RemoteItem, TrainingState
+from providers.base import FailureKind, GalleryPage, Provider, RemotePerson, TrainingState
 
 Photo = Callable[..., bytes]
 Log = Callable[[], list[dict[str, Any]]]
@@ -26,6 +26,12 @@ def trained(azure: Provider, photo: Photo, people: int = 3) -> dict[int, str]:
     return ids
 
 
+def failure(call: Callable[[], object]) -> Exception:
+    with pytest.raises(Exception) as caught:
+        call()
+    return caught.value
+
+
 def test_whole_life(azure: AzureProvider, photo: Photo, emulator: str) -> None:
     ids = trained(azure, photo)
     face = azure.detect(photo(1, 2))
@@ -37,7 +43,11 @@ def test_whole_life(azure: AzureProvider, photo: Photo, emulator: str) -> None:
     assert azure.verify("g", face, ids[1]) == ranked[0]
     assert azure.verify("g", face, ids[0]).score < 0.01
     assert azure.list_galleries() == ["g"]
-    assert sorted(item.tag for item in azure.list_people("g")) == ["tag-0", "tag-1", "tag-2"]
+    held = azure.list_gallery("g")
+    assert {person.tag: person.id for person in held.people} == {
+        f"tag-{number}": person for number, person in ids.items()
+    }
+    assert [len(person.face_ids) for person in held.people] == [1, 1, 1]
     azure.delete_gallery("g")
     assert azure.list_galleries() == []
     assert requests.get(f"{emulator}/__emulator__/galleries", timeout=10).json() == []
@@ -84,13 +94,17 @@ def test_models_and_lifetime_are_always_sent(
 def test_listings_are_read_page_by_page(
     azure: AzureProvider, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(azure_module, "_PAGE", 3)
+    table = replace(azure.capabilities, list_page=3)
+    monkeypatch.setattr(AzureProvider, "describe", lambda _: table)
     for gallery in "abcdefg":
         azure.create_gallery(gallery)
     tags = {azure.add_person("a", f"tag-{number}"): f"tag-{number}" for number in range(6)}
     assert azure.list_galleries() == list("abcdefg")
-    people = azure.list_people("a")
-    assert people == [RemoteItem(person, tags[person]) for person in sorted(tags)]
+    people = [RemotePerson(person, tags[person], ()) for person in sorted(tags)]
+    assert azure.list_gallery("a") == GalleryPage(tuple(people[:3]), people[2].id)
+    # Nothing tells that a full page is the last one.
+    assert azure.list_gallery("a", people[2].id) == GalleryPage(tuple(people[3:]), people[5].id)
+    assert azure.list_gallery("a", people[5].id) == GalleryPage(())
     pages = [row["operation"] for row in log()].count("GetLargePersonGroupPersons")
     assert pages == 3
 
@@ -104,6 +118,17 @@ def test_faces_are_listed_in_one_request(azure: AzureProvider, photo: Photo, log
     before = len(log())
     assert azure.list_faces("g", person) == faces
     assert [row["operation"] for row in log()[before:]] == ["GetLargePersonGroupPerson"]
+
+
+def test_a_person_is_removed_with_the_faces(
+    azure: AzureProvider, photo: Photo, emulator: str
+) -> None:
+    ids = trained(azure, photo)
+    azure.remove_person("g", ids[1])
+    [gallery] = requests.get(f"{emulator}/__emulator__/galleries", timeout=10).json()
+    assert {person["person_id"] for person in gallery["persons"]} == {ids[0], ids[2]}
+    told = azure.classify(failure(lambda: azure.remove_person("g", ids[1])))
+    assert (told.kind, told.code) == (FailureKind.ABSENT, "PersonNotFound")
 
 
 def test_training_is_one_post(azure: AzureProvider, photo: Photo, log: Log) -> None:

@@ -12,10 +12,11 @@ import requests
 
 from audit.errors import UserError
 from audit.types import RecognisedFace
-from providers.base import EXPIRED, PhotoRefusedError
+from providers.base import EXPIRED, FailureKind, GalleryPage, PhotoRefusedError, RemotePerson
 from providers.emulators.options import Options
 from providers.emulators.server import running
 from providers.facepp import FaceppProvider
+from providers.facepp_errors import FaceppError
 
 Connect = Callable[..., FaceppProvider]
 Photo = Callable[..., bytes]
@@ -110,9 +111,8 @@ def test_whole_life(facepp: FaceppProvider, photo: Photo, emulator: str) -> None
     assert ranked[0].native_score == pytest.approx(100 * ranked[0].score)
     assert ranked[1].score < 0.01
     assert facepp.list_galleries() == ["g"]
-    assert sorted(facepp.list_faces("g", "person-1")) == sorted(
-        face for faces in enrolled.values() for face in faces
-    )
+    tokens = [face for faces in enrolled.values() for face in faces]
+    assert facepp.list_gallery("g") == GalleryPage((RemotePerson("", "", tuple(tokens)),))
     [gallery] = requests.get(f"{emulator}/__emulator__/galleries", timeout=10).json()
     assert {person["person"] for person in gallery["persons"]} == set(enrolled)
     facepp.delete_gallery("g")
@@ -191,7 +191,7 @@ def test_expired_faces_are_told_when_they_are_attached(
     clock.now += 73 * HOUR_S
     new = facepp.enrol("g", "one", photo(1), "tag").id
     assert facepp.attach("g", "", [old, new]) == {old: EXPIRED}
-    assert facepp.list_faces("g", "one") == [new]
+    assert facepp.list_gallery("g") == GalleryPage((RemotePerson("", "", (new,)),))
 
 
 def test_listings_are_read_page_by_page(facepp: FaceppProvider, photo: Photo, log: Log) -> None:
@@ -202,9 +202,33 @@ def test_listings_are_read_page_by_page(facepp: FaceppProvider, photo: Photo, lo
     for first in range(0, 101, 5):
         facepp.attach(galleries[0], "", tokens[first : first + 5])
     assert sorted(facepp.list_galleries()) == sorted(galleries)
-    assert sorted(facepp.list_faces(galleries[0], "one")) == sorted(tokens)
+    first_page = facepp.list_gallery(galleries[0])
+    last_page = facepp.list_gallery(galleries[0], first_page.next)
+    assert [len(page.people[0].face_ids) for page in (first_page, last_page)] == [100, 1]
+    assert {*first_page.people[0].face_ids, *last_page.people[0].face_ids} == set(tokens)
+    assert (first_page.next, last_page.next) == ("101", "")
     asked = [row["operation"] for row in log()]
     assert asked.count("faceset/getfacesets") == asked.count("faceset/getdetail") == 2
+
+
+def test_faces_are_removed_once(facepp: FaceppProvider, photo: Photo) -> None:
+    enrolled = enrol(facepp, {"one": [photo(1), photo(1, 3)], "two": [photo(2)]})
+    for _ in range(2):
+        facepp.remove_faces("g", enrolled["one"])
+    assert facepp.list_gallery("g").people[0].face_ids == tuple(enrolled["two"])
+    [ranked] = facepp.identify("g", [facepp.detect(photo(1))], 0.0, 5)
+    assert [candidate.person_id for candidate in ranked] == ["two"]
+
+
+def test_a_face_that_stays_is_a_failure(
+    facepp: FaceppProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {"failure_detail": [{"face_token": "a", "reason": "OF_ANOTHER_KIND"}]}
+    monkeypatch.setattr(facepp, "_call", lambda *_: kept)
+    with pytest.raises(FaceppError) as caught:
+        facepp.remove_faces("g", ["a"])
+    told = facepp.classify(caught.value)
+    assert (told.kind, told.code) == (FailureKind.FATAL, "OF_ANOTHER_KIND")
 
 
 def test_a_faceset_without_a_name_is_listed_by_its_token(
@@ -223,7 +247,8 @@ def test_each_verb_is_one_request_of_its_own_name(
     facepp.identify("g", [probe], 0.0, 5)
     facepp.verify("g", probe, tokens["one"][0])
     facepp.list_galleries()
-    facepp.list_faces("g", "one")
+    facepp.list_gallery("g")
+    facepp.remove_faces("g", tokens["one"])
     facepp.delete_gallery("g")
     assert [row["operation"] for row in log()] == list(facepp.capabilities.operations.values())
 

@@ -2,8 +2,10 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from threading import Barrier
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from audit.errors import UserError
 from audit.types import RecognisedFace
-from providers.base import Failure, FailureKind, Provider
+from providers.base import Failure, FailureKind, GalleryPage, Provider
 from providers.emulators.calibration import Calibration
 from providers.local import LocalProvider
 
@@ -49,6 +51,12 @@ def fill(provider: Provider, photo: Photo, people: Sequence[int] = (0, 1, 2)) ->
             provider.enrol("g", f"p{person}", photo(person, variant), f"{person}-{variant}")
 
 
+def faces(provider: Provider, person_id: str) -> list[str]:
+    """Return the ids of a person's faces."""
+    held = provider.list_gallery("g").people
+    return [face for person in held if person.id == person_id for face in person.face_ids]
+
+
 def failure(provider: Provider, call: Callable[[], object]) -> Failure:
     with pytest.raises(Exception) as caught:
         call()
@@ -68,8 +76,13 @@ def test_whole_life(open_local: Open, photo: Photo, matching: str) -> None:
     assert ranked[1].score < 0.1
     assert local.identify_photo("g", photo(1, 1), 0.5, 100) == ranked[:1]
     assert local.identify_photo("g", photo(1, 1), 0.0, 2) == ranked[:2]
-    assert len(local.list_faces("g", "p1")) == 2
-    assert local.list_faces("g", "nobody") == []
+    held = local.list_gallery("g")
+    assert [(one.id, one.tag, len(one.face_ids)) for one in held.people] == [
+        ("p0", "p0", 2),
+        ("p1", "p1", 2),
+        ("p2", "p2", 2),
+    ]
+    assert held.next == ""
     assert local.list_galleries() == ["g"]
     local.delete_gallery("g")
     assert local.list_galleries() == []
@@ -116,6 +129,8 @@ def test_a_changed_gallery_is_seen(open_local: Open, photo: Photo, matching: str
     assert local.identify_photo("g", photo(5), 0.5, 9) == []
     another_process.enrol("g", "p5", photo(5), "5-0")
     assert local.identify_photo("g", photo(5), 0.5, 9)[0].person_id == "p5"
+    another_process.remove_faces("g", faces(local, "p5"))
+    assert local.identify_photo("g", photo(5), 0.5, 9) == []
     local.delete_gallery("g")
     fill(local, photo, people=[3, 4])
     assert [found.person_id for found in local.identify_photo("g", photo(4), 0.0, 9)] == [
@@ -130,7 +145,7 @@ def test_a_gallery_is_prepared_once(
     local = open_local("linear")
     fill(local, photo)
     expected = local.identify_photo("g", photo(0), 0.0, 9)
-    monkeypatch.setattr(local, "_fitted", lambda _: pytest.fail("fitted anew"))
+    monkeypatch.setattr(local, "_fitted", lambda *_: pytest.fail("fitted anew"))
     assert local.identify_photo("g", photo(0), 0.0, 9) == expected
 
 
@@ -141,7 +156,7 @@ def test_galleries_survive_a_kill(open_local: Open, photo: Photo, matching: str)
     expected = killed.identify_photo("g", photo(2, 1), 0.0, 9)
     resumed = open_local(matching)
     assert resumed.identify_photo("g", photo(2, 1), 0.0, 9) == expected
-    assert resumed.list_faces("g", "p2") == killed.list_faces("g", "p2")
+    assert resumed.list_gallery("g") == killed.list_gallery("g")
 
 
 def test_a_photo_enrolled_twice_is_one_face(open_local: Open, photo: Photo) -> None:
@@ -150,13 +165,70 @@ def test_a_photo_enrolled_twice_is_one_face(open_local: Open, photo: Photo) -> N
     local.create_gallery("h")
     first = local.enrol("g", "p", photo(0), "tag")
     assert local.enrol("g", "p", photo(0), "tag") == first
-    assert local.list_faces("g", "p") == [first.id]
+    assert faces(local, "p") == [first.id]
     others = {
         local.enrol("g", "p", photo(0), "another").id,
         local.enrol("g", "q", photo(0), "tag").id,
         local.enrol("h", "p", photo(0), "tag").id,
     }
     assert len(others | {first.id}) == 4
+
+
+@pytest.mark.parametrize("matching", MATCHINGS)
+def test_no_change_of_a_gallery_is_missed(open_local: Open, photo: Photo, matching: str) -> None:
+    local = open_local(matching)
+    fill(local, photo)
+
+    def offered() -> set[str]:
+        return {found.person_id for found in local.identify_photo("g", photo(0), 0.0, 9)}
+
+    assert offered() == {"p0", "p1", "p2"}
+    local.remove_faces("g", faces(local, "p0"))  # neither the last faces nor the last person
+    assert offered() == {"p1", "p2"}
+    for variant in (0, 3):  # as many faces as there were before
+        local.enrol("g", "p4", photo(4, variant), f"4-{variant}")
+    assert offered() == {"p1", "p2", "p4"}
+    local.remove_faces("g", faces(local, "p4"))
+    assert offered() == {"p1", "p2"}
+    local.remove_faces("g", [*faces(local, "p1"), *faces(local, "p2")])
+    assert offered() == set()
+
+
+def test_only_the_faces_that_are_named_are_removed(open_local: Open, photo: Photo) -> None:
+    local = open_local()
+    fill(local, photo)
+    local.create_gallery("h")
+    elsewhere = local.enrol("h", "p0", photo(0), "0-0").id
+    kept = faces(local, "p1")
+    for _ in range(2):
+        local.remove_faces("g", [*faces(local, "p0"), *faces(local, "p2"), elsewhere, "none"])
+    assert faces(local, "p1") == kept
+    assert local.list_gallery("g").people[0].face_ids == tuple(kept)
+    assert local.list_gallery("h").people[0].face_ids == (elsewhere,)
+
+
+def test_photos_are_looked_at_by_many_threads_at_once(stub: SimpleNamespace, photo: Photo) -> None:
+    together = Barrier(4, timeout=60)
+
+    class Meeting:
+        """A recogniser that waits until four threads look at photos."""
+
+        name = "meeting"
+
+        def __call__(self, image: bytes) -> Sequence[RecognisedFace]:
+            together.wait()
+            found: Sequence[RecognisedFace] = stub.StubRecogniser()(image)
+            return found
+
+    local = LocalProvider(recogniser=Meeting(), score=stub.CALIBRATION.score, folder=None)
+    with closing(local), ThreadPoolExecutor(4) as pool:
+        local.create_gallery("g")
+        enrolled = pool.map(lambda n: local.enrol("g", f"p{n}", photo(n), "tag").id, range(4))
+        assert len(set(enrolled)) == 4
+        best = pool.map(lambda n: local.identify_photo("g", photo(n), 0.5, 9), range(4))
+        assert [[one.person_id for one in offered] for offered in best] == [
+            [f"p{n}"] for n in range(4)
+        ]
 
 
 def test_galleries_of_different_networks_do_not_meet(
@@ -188,7 +260,7 @@ def test_what_is_refused(open_local: Open, photo: Photo) -> None:
     for code, (call, kind) in calls.items():
         told = failure(local, call)
         assert (told.code, told.kind, told.no_face) == (code, kind, code == "NoFace")
-    assert local.list_faces("g", "p") == []
+    assert local.list_gallery("g") == GalleryPage(())
 
 
 def test_a_locked_file_passes_and_a_defect_does_not(open_local: Open) -> None:

@@ -49,8 +49,11 @@ def test_every_table_is_whole(name: str, gallery: str | None) -> None:
     table = registry.capabilities(name, gallery)
     assert table.default_tier in table.tiers
     assert date.fromisoformat(table.priced_on)
-    owed = {"create_gallery", "enrol", "list_galleries", "list_faces", "delete_gallery"}
+    owed = {"create_gallery", "enrol", "list_galleries", "list_gallery", "delete_gallery"}
     assert owed <= set(table.operations)
+    assert table.has("remove_person") or table.has("remove_faces")
+    # What is there is asked for where an enrolment must not be sent twice.
+    assert table.has("list_faces") != table.enrolment_is_idempotent
     assert table.has("identify_photo") != (table.has("detect") and table.has("identify"))
     assert table.has("train") == table.has("training_state")
     low, high = table.score_scale

@@ -4,6 +4,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +14,10 @@ import requests
 from PIL import Image
 
 from audit.errors import UserError
-from providers import rekognition as rekognition_module
-from providers.base import EXPIRED, FailureKind, PhotoRefusedError, RemoteItem
+from providers.base import EXPIRED, FailureKind, GalleryPage, PhotoRefusedError, RemotePerson
 from providers.emulators.options import Options
 from providers.emulators.server import running
-from providers.rekognition import RekognitionProvider
+from providers.rekognition import FacesInUseError, RekognitionProvider
 
 Connect = Callable[..., RekognitionProvider]
 Photo = Callable[..., bytes]
@@ -93,6 +93,12 @@ def enrol(rekognition: RekognitionProvider, photos: dict[str, list[bytes]]) -> d
     return ids
 
 
+def page(people: dict[str, list[str]]) -> GalleryPage:
+    """Return the only page of a gallery: everyone's face ids."""
+    held = (RemotePerson(person, person, tuple(faces)) for person, faces in people.items())
+    return GalleryPage(tuple(held))
+
+
 @pytest.mark.parametrize("gallery", ["faces", "users"])
 def test_whole_life(emulator: str, connect: Connect, photo: Photo, gallery: str) -> None:
     rekognition = connect(emulator, gallery=gallery)
@@ -104,7 +110,8 @@ def test_whole_life(emulator: str, connect: Connect, photo: Photo, gallery: str)
     assert ranked[0].native_score == pytest.approx(100 * ranked[0].score)
     assert ranked[1].score < 0.01
     assert rekognition.list_galleries() == ["g"]
-    assert rekognition.list_faces("g", "person-1") == enrolled["person-1"]
+    held = {person.tag: list(person.face_ids) for person in rekognition.list_gallery("g").people}
+    assert held == enrolled
     [stored] = requests.get(f"{emulator}/__emulator__/galleries", timeout=10).json()
     assert {person["person"] for person in stored["persons"]} == set(enrolled)
     rekognition.delete_gallery("g")
@@ -165,7 +172,7 @@ def test_photos_that_are_not_indexed_are_refused_with_the_reasons(
         with pytest.raises(PhotoRefusedError) as caught:
             strict.enrol("g", "one", image, "tag")
         assert (caught.value.code, caught.value.no_face) == (code, code == "NoFace")
-    assert strict.list_faces("g", "one") == []
+    assert strict.list_gallery("g") == GalleryPage(())
 
 
 @pytest.mark.parametrize("gallery", ["faces", "users"])
@@ -183,7 +190,7 @@ def test_a_probe_without_a_face_is_told(
 def test_an_enrolment_sent_twice_leaves_one_face(faces: RekognitionProvider, photo: Photo) -> None:
     enrolled = enrol(faces, {"one": [photo(1), photo(1)]})["one"]
     assert len(set(enrolled)) == 1
-    assert faces.list_faces("g", "one") == enrolled[:1]
+    assert faces.list_gallery("g") == page({"one": enrolled[:1]})
 
 
 def test_requests_for_users_can_be_sent_twice(
@@ -193,8 +200,10 @@ def test_requests_for_users_can_be_sent_twice(
     [face] = enrol(first, {"one": [photo(1)]})["one"]
     assert second.add_person("g", "one") == "one"
     assert second.attach("g", "one", [face]) == {}
-    assert first.list_people("g") == [RemoteItem("one", "one")]
-    assert first.list_faces("g", "one") == [face]
+    assert first.list_gallery("g") == page({"one": [face]})
+    for users in (first, second):
+        users.remove_person("g", "one")
+    assert first.list_gallery("g") == page({"": [face]})
 
 
 def test_faces_that_cannot_be_associated_are_told(users: RekognitionProvider, photo: Photo) -> None:
@@ -204,26 +213,52 @@ def test_faces_that_cannot_be_associated_are_told(users: RekognitionProvider, ph
         taken: "ASSOCIATED_TO_A_DIFFERENT_USER",
         NOBODY: EXPIRED,
     }
-    assert len(users.list_faces("g", "one")) == 2
+    assert [(one.id, len(one.face_ids)) for one in users.list_gallery("g").people] == [
+        ("one", 2),
+        ("two", 1),
+    ]
+
+
+def test_faces_of_nobody_are_listed_too(faces: RekognitionProvider, photo: Photo) -> None:
+    enrolled = enrol(faces, {"one": [photo(1)]})
+    indexed = faces._client.index_faces(
+        CollectionId="g", Image={"Bytes": photo(2)}, QualityFilter="NONE"
+    )
+    nobody = indexed["FaceRecords"][0]["Face"]["FaceId"]
+    assert faces.list_gallery("g") == page(enrolled | {"": [nobody]})
+
+
+def test_faces_are_removed_after_their_user(users: RekognitionProvider, photo: Photo) -> None:
+    enrolled = enrol(users, {"one": [photo(1), photo(1, 3)], "two": [photo(2)]})
+    with pytest.raises(FacesInUseError, match="2 faces are still a user's") as caught:
+        users.remove_faces("g", [*enrolled["one"], NOBODY])
+    told = users.classify(caught.value)
+    assert (told.kind, told.code) == (FailureKind.BUSY, "ASSOCIATED_TO_AN_EXISTING_USER")
+    users.remove_person("g", "one")
+    for _ in range(2):
+        users.remove_faces("g", [*enrolled["one"], NOBODY])
+    assert users.list_gallery("g") == page({"two": enrolled["two"]})
 
 
 def test_listings_are_read_page_by_page(
     users: RekognitionProvider, photo: Photo, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rekognition_module, "_PAGE", 3)
-    monkeypatch.setattr(rekognition_module, "_USERS_PAGE", 3)
-    images = [photo(0, variant) for variant in range(7)]
-    enrolled = enrol(users, {"one": images})
-    for person in ("two", "three", "four"):
-        users.add_person("g", person)
+    table = replace(users.capabilities, list_page=3)
+    monkeypatch.setattr(RekognitionProvider, "describe", lambda *_: table)
+    one, two = enrol(
+        users, {"one": [photo(0, variant) for variant in range(5)], "two": [photo(1), photo(2)]}
+    ).values()
     for gallery in "abcdef":
         users.create_gallery(gallery)
     assert sorted(users.list_galleries()) == list("abcdefg")
-    assert sorted(item.tag for item in users.list_people("g")) == ["four", "one", "three", "two"]
-    assert sorted(users.list_faces("g", "one")) == sorted(enrolled["one"])
+    first = users.list_gallery("g")
+    second = users.list_gallery("g", first.next)
+    third = users.list_gallery("g", second.next)
+    assert first.people == page({"one": one[:3]}).people
+    assert second.people == page({"one": one[3:], "two": two[:1]}).people
+    assert third == page({"two": two[1:]})
     asked = [row["operation"] for row in log()]
-    pages = [asked.count(name) for name in ("ListCollections", "ListUsers", "ListFaces")]
-    assert pages == [3, 2, 3]
+    assert [asked.count(name) for name in ("ListCollections", "ListFaces")] == [3, 3]
 
 
 @pytest.mark.parametrize("gallery", ["faces", "users"])
@@ -231,12 +266,13 @@ def test_each_verb_is_one_request_of_its_own_name(
     emulator: str, connect: Connect, photo: Photo, log: Log, gallery: str
 ) -> None:
     rekognition = connect(emulator, gallery=gallery)
-    enrol(rekognition, {"one": [photo(1)]})
+    enrolled = enrol(rekognition, {"one": [photo(1)]})
     rekognition.list_galleries()
-    rekognition.list_faces("g", "one")
+    rekognition.list_gallery("g")
     rekognition.identify_photo("g", photo(1), 0.0, 100)
     if gallery == "users":
-        rekognition.list_people("g")
+        rekognition.remove_person("g", "one")
+    rekognition.remove_faces("g", enrolled["one"])
     rekognition.delete_gallery("g")
     asked = [row["operation"] for row in log()]
     assert sorted(asked) == sorted(rekognition.capabilities.operations.values())

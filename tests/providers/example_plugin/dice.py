@@ -13,7 +13,7 @@ DICE = parse({
     "tiers": {"free": {"rates": [{"calls": 50, "per_s": 1}], "usd_per_call": 0.0}},
     "settings": {"folder": ["DICE_FOLDER"]},  # the constructor's argument: its environment variable
     "operations": {"create_gallery": "Create", "enrol": "Enrol", "identify_photo": "Roll",
-                   "list_galleries": "List", "list_faces": "Faces", "delete_gallery": "Delete"},
+                   "list_galleries": "List", "delete_gallery": "Delete"},
     "image_bytes_max": 10_000_000, "image_side_max_px": 10_000, "image_formats": ["JPEG", "PNG"],
     "face_side_min_px": 1, "score_scale": [0.0, 1.0], "candidates_max": 1000,
     "faces_per_person_max": 1000, "enrolment_is_idempotent": True,
@@ -47,9 +47,6 @@ class DiceProvider(Provider):
 
     def list_galleries(self) -> list[str]:
         return [gallery.name for gallery in self._folder.iterdir()]
-
-    def list_faces(self, gallery: str, person_id: str) -> list[str]:
-        return [face.name for face in (self._folder / gallery / person_id).iterdir()]
 
     def delete_gallery(self, gallery: str) -> None:
         shutil.rmtree(self._folder / gallery)
