@@ -1,89 +1,237 @@
 """An even pace that stays under every limit of an account, shared by all processes of the user.
 
-Each call reserves the next free slot of its limit in a small SQLite file and then waits for it. Slots are
-spaced evenly instead of in bursts, because services throttle bursts below their stated limit
-(Microsoft, "mitigate latency"). A spacing of window / calls keeps every window of that length
-within its limit, wherever it begins, and is remembered when a process ends.
+Every call takes a slot in a small SQLite file at the moment that it is sent. Slots are spaced
+evenly instead of in bursts, because services throttle bursts below their stated limit
+(Microsoft, "mitigate latency"). The moments of the last calls are kept too: a call that comes
+late for its slot is followed by others on time, and only the moments tell whether a window is full.
 """
 
 import sqlite3
+import threading
+import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from audit.clock import Clock
+from audit.clock import Clock, utc
+from audit.errors import Stopped
 from providers.base import Rate, Tier
 
-_JITTER_MARGIN = 1.03
-"""The network delays calls unevenly: slots this much wider still arrive within the limit."""
+_SPACING_MARGIN = 1.016
+"""How much wider than window / calls slots are: what is lost of a limit."""
+
+_WINDOW_MARGIN = 1.014
+"""How much longer than stated a window is kept: the network may delay one call more than another
+by the difference. Below the other margin, so that waking up a little late costs nothing."""
+
+_WIDEN = 1.5
+_WIDEST = 16.0
+_RECOVERY_HALF_LIFE_S = 120.0
+"""A throttle makes slots wider by `_WIDEN`, up to `_WIDEST`. From the end of the pause on the width
+halves in this time: one throttle is forgotten after 70 s, the slowest pace after 8 minutes."""
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS limits (name TEXT PRIMARY KEY, next_at REAL NOT NULL)
+CREATE TABLE IF NOT EXISTS limits (name TEXT PRIMARY KEY, next_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS sent (
+    name TEXT, number INTEGER, at REAL NOT NULL, PRIMARY KEY (name, number)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS throttles (
+    account TEXT PRIMARY KEY, paused_until REAL NOT NULL, width REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS months (
+    account TEXT, month TEXT, calls INTEGER NOT NULL, PRIMARY KEY (account, month)
+) WITHOUT ROWID;
 """
+"""`limits` is as old as this file; what else was written into it before is of no use any more."""
 
 
 def spacing_s(rates: Sequence[Rate]) -> float:
     """Return the seconds between calls that satisfy every rate; 0 without rates."""
-    return max((rate.per_s / rate.calls * _JITTER_MARGIN for rate in rates), default=0.0)
+    return max((rate.per_s / rate.calls * _SPACING_MARGIN for rate in rates), default=0.0)
 
 
 class Pacing:
-    """The pace of one account at a tier's limits. `account` holds no secret."""
+    """The pace of one account at a tier's limits, for any number of threads and processes.
+
+    `account` holds no secret.
+    """
 
     def __init__(self, file: Path, account: str, tier: Tier, clock: Clock) -> None:
-        self._file = file
         self._account = account
         self._tier = tier
         self._clock = clock
+        self._database = _open(file)
+        self._one_at_a_time = threading.Lock()
+        self._turns: dict[str, threading.Lock] = {}
+        self._waiting: dict[str, float] = {}
+        weakref.finalize(self, self._database.close)
 
     def spacing_s(self, operation: str) -> float:
         """Return the seconds between calls of an operation that its limit allows at best."""
         return spacing_s(self._tier.limit(operation)[1])
 
+    def quota_left(self) -> int | None:
+        """Return how many calls are left in this calendar month (UTC); None without a quota."""
+        quota = self._tier.calls_per_month
+        if quota is None:
+            return None
+        with self._one_at_a_time:
+            return max(quota - self._spent(self._clock.now()), 0)
+
+    def waiting_until(self) -> float | None:
+        """Return when (Unix seconds) the next of those who wait may call; None if nobody waits."""
+        return min(tuple(self._waiting.values()), default=None)
+
     def wait(self, operation: str) -> float:
-        """Wait for the next free slot of an operation; return the seconds waited."""
-        spacing = self.spacing_s(operation)
-        if not spacing:
+        """Wait for the next free slot of an operation; return the seconds waited.
+
+        Raises Stopped when the month's quota is spent.
+        """
+        name, rates = self._tier.limit(operation)
+        began = self._clock.now()
+        if not rates and self._tier.calls_per_month is None and not self._is_paused(began):
             return 0.0
-        delay_s = self._reserve(operation, spacing) - self._clock.now()
-        if delay_s > 0:
-            self._clock.sleep(delay_s)
-        return max(delay_s, 0.0)
+        # A slot is awaited by one thread of a process; the others stand in line behind it.
+        with self._turns.setdefault(name, threading.Lock()):
+            while (delay_s := self._take(name, rates)) > 0:
+                self._waiting[name] = self._clock.now() + delay_s
+                try:
+                    self._clock.sleep(delay_s)
+                finally:
+                    del self._waiting[name]
+        return self._clock.now() - began
 
     def slow_down(self, seconds: float) -> None:
-        """Let no process call this account for a while: the service has said that it is enough."""
-        pause = self._key("paused")
-        with self._transaction() as database:
-            until = max(self._next_at(database, pause), self._clock.now() + seconds)
-            self._set_next_at(database, pause, until)
+        """Let no process call this account for a while, and all call it more slowly then.
 
-    def _reserve(self, operation: str, spacing: float) -> float:
-        limit = self._key(self._tier.limit(operation)[0])
+        For when the service has said that it is enough. What it says during the pause was asked
+        before the pause and slows nothing further.
+        """
         with self._transaction() as database:
-            slot = max(
-                self._next_at(database, limit),
-                self._next_at(database, self._key("paused")),
-                self._clock.now(),
+            now = self._clock.now()
+            paused_until, width = self._throttle(now)
+            if now >= paused_until:
+                width = min(width * _WIDEN, _WIDEST)
+            until = max(paused_until, now + seconds)
+            database.execute(
+                "INSERT INTO throttles VALUES (?1, ?2, ?3)"
+                " ON CONFLICT DO UPDATE SET paused_until = ?2, width = ?3",
+                (self._account, until, width),
             )
-            self._set_next_at(database, limit, slot + spacing)
-        return slot
 
-    def _key(self, limit: str) -> str:
-        return f"{self._account}#{limit}"
+    def _take(self, name: str, rates: Sequence[Rate]) -> float:
+        """Take a slot now and return 0, or return the seconds until there may be one."""
+        limit = f"{self._account}#{name}"
+        with self._transaction():
+            now = self._clock.now()
+            self._check_quota(now)
+            paused_until, width = self._throttle(now)
+            number, last_at = self._last(limit)
+            if last_at > now:
+                self._set_back(limit, now)
+            due = self._due(limit)
+            free_at = max(due, paused_until, self._windows_free_at(limit, number, rates))
+            if free_at > now:
+                return free_at - now
+            if rates:
+                spacing = spacing_s(rates) * width
+                # A call that is late by less than a slot does not delay those that follow.
+                next_at = (due if now - due < spacing else now) + spacing
+                self._enter(limit, number, now, next_at)
+                self._forget(limit, number - max(rate.calls for rate in rates))
+            self._count(now)
+        return 0.0
 
-    def _next_at(self, database: sqlite3.Connection, key: str) -> float:
-        row = database.execute("SELECT next_at FROM limits WHERE name = ?", (key,)).fetchone()
+    def _last(self, limit: str) -> tuple[int, float]:
+        """Return the number of the next call and the moment of the last one."""
+        row = self._database.execute(
+            "SELECT number + 1, at FROM sent WHERE name = ? ORDER BY number DESC LIMIT 1", (limit,)
+        ).fetchone()
+        return row or (0, 0.0)
+
+    def _set_back(self, limit: str, now: float) -> None:
+        """Make the moments of calls that a clock set back has put into the future now."""
+        self._database.execute("UPDATE sent SET at = ?2 WHERE name = ?1 AND at > ?2", (limit, now))
+        self._database.execute("DELETE FROM limits WHERE name = ?", (limit,))
+
+    def _due(self, limit: str) -> float:
+        found = self._database.execute("SELECT next_at FROM limits WHERE name = ?", (limit,))
+        row = found.fetchone()
         return float(row[0]) if row else 0.0
 
-    def _set_next_at(self, database: sqlite3.Connection, key: str, at: float) -> None:
-        database.execute("INSERT OR REPLACE INTO limits VALUES (?, ?)", (key, at))
+    def _windows_free_at(self, limit: str, number: int, rates: Sequence[Rate]) -> float:
+        """Return when every rate's window has room for one more call."""
+        free_at = 0.0
+        for rate in rates:
+            row = self._database.execute(
+                "SELECT at FROM sent WHERE name = ? AND number = ?", (limit, number - rate.calls)
+            ).fetchone()
+            if row:
+                free_at = max(free_at, row[0] + rate.per_s * _WINDOW_MARGIN)
+        return free_at
+
+    def _enter(self, limit: str, number: int, now: float, next_at: float) -> None:
+        self._database.execute("INSERT OR REPLACE INTO limits VALUES (?, ?)", (limit, next_at))
+        self._database.execute("INSERT INTO sent VALUES (?, ?, ?)", (limit, number, now))
+
+    def _forget(self, limit: str, number: int) -> None:
+        """Forget the moments that no window needs any more."""
+        self._database.execute("DELETE FROM sent WHERE name = ? AND number <= ?", (limit, number))
+
+    def _is_paused(self, now: float) -> bool:
+        with self._one_at_a_time:
+            return self._throttle(now)[0] > now
+
+    def _throttle(self, now: float) -> tuple[float, float]:
+        """Return until when the account is paused, and how much wider its slots are."""
+        row = self._database.execute(
+            "SELECT paused_until, width FROM throttles WHERE account = ?", (self._account,)
+        ).fetchone()
+        if row is None:
+            return 0.0, 1.0
+        half_lives = max(now - row[0], 0.0) / _RECOVERY_HALF_LIFE_S
+        return row[0], max(row[1] * 0.5**half_lives, 1.0)
+
+    def _check_quota(self, now: float) -> None:
+        quota = self._tier.calls_per_month
+        if quota is not None and self._spent(now) >= quota:
+            raise Stopped(
+                f"the quota of {quota} calls in {_month(now)} (UTC) of tier {self._tier.name} is spent.",
+                remedy="`audit resume` the run next month, or choose another --tier",
+            )
+
+    def _spent(self, now: float) -> int:
+        row = self._database.execute(
+            "SELECT calls FROM months WHERE account = ? AND month = ?", (self._account, _month(now))
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def _count(self, now: float) -> None:
+        if self._tier.calls_per_month is not None:
+            self._database.execute(
+                "INSERT INTO months VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET calls = calls + 1",
+                (self._account, _month(now)),
+            )
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Hold the file's write lock, so that two processes never take the same slot."""
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with closing(sqlite3.connect(self._file, timeout=60, isolation_level=None)) as database:
+        with self._one_at_a_time, self._database as database:
             database.execute("BEGIN IMMEDIATE")
-            database.execute(_SCHEMA)
             yield database
-            database.execute("COMMIT")
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    """Open the file, in which a power cut may lose the last slots but nothing else."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = sqlite3.connect(file, timeout=60, isolation_level=None, check_same_thread=False)
+    # While another process is switching the file over, it is locked: then it is done already.
+    with suppress(sqlite3.OperationalError):
+        database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = NORMAL")
+    database.executescript(_SCHEMA)
+    return database
+
+
+def _month(now: float) -> str:
+    return utc(now)[:7]
