@@ -19,6 +19,7 @@ from audit.types import RecognisedFace
 from providers.base import Failure, FailureKind, GalleryPage, Provider
 from providers.emulators.calibration import Calibration
 from providers.local import LocalProvider
+from providers.local_matching import Ranking
 
 Open = Callable[..., LocalProvider]
 Photo = Callable[..., bytes]
@@ -147,6 +148,27 @@ def test_a_gallery_is_prepared_once(
     expected = local.identify_photo("g", photo(0), 0.0, 9)
     monkeypatch.setattr(local, "_fitted", lambda *_: pytest.fail("fitted anew"))
     assert local.identify_photo("g", photo(0), 0.0, 9) == expected
+
+
+def test_threads_prepare_a_gallery_once(
+    open_local: Open, photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local, start = open_local("linear"), Barrier(8, timeout=60)
+    fill(local, photo)
+    fit, fitted = local._fitted, []
+
+    def counted(database: sqlite3.Connection, gallery: str) -> Ranking:
+        fitted.append(gallery)
+        return fit(database, gallery)
+
+    def ask(number: int) -> str:
+        start.wait()
+        return local.identify_photo("g", photo(number % 3, 1), 0.5, 1)[0].person_id
+
+    monkeypatch.setattr(local, "_fitted", counted)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == [f"p{number % 3}" for number in range(8)]
+    assert fitted == ["g"]
 
 
 @pytest.mark.parametrize("matching", MATCHINGS)
