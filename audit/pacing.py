@@ -61,7 +61,7 @@ class Pacing:
         self._tier = tier
         self._clock = clock
         self._database = _open(file)
-        self._one_at_a_time = threading.Lock()
+        self._database_lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = {}
         self._waiting: dict[str, float] = {}
         weakref.finalize(self, self._database.close)
@@ -75,7 +75,7 @@ class Pacing:
         quota = self._tier.calls_per_month
         if quota is None:
             return None
-        with self._one_at_a_time:
+        with self._database_lock:
             return max(quota - self._spent(self._clock.now()), 0)
 
     def waiting_until(self) -> float | None:
@@ -179,7 +179,7 @@ class Pacing:
         self._database.execute("DELETE FROM sent WHERE name = ? AND number <= ?", (limit, number))
 
     def _is_paused(self, now: float) -> bool:
-        with self._one_at_a_time:
+        with self._database_lock:
             return self._throttle(now)[0] > now
 
     def _throttle(self, now: float) -> tuple[float, float]:
@@ -216,7 +216,7 @@ class Pacing:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Hold the file's write lock, so that two processes never take the same slot."""
-        with self._one_at_a_time, self._database as database:
+        with self._database_lock, self._database as database:
             database.execute("BEGIN IMMEDIATE")
             yield database
 
