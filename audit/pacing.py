@@ -17,18 +17,20 @@ from audit.clock import Clock, utc
 from audit.errors import Stopped
 from providers.base import Rate, Tier
 
-_SPACING_MARGIN = 1.016
-"""How much wider than window / calls slots are: what is lost of a limit."""
+_MARGIN = 0.016
+_MARGIN_MIN_S = 0.0005
+"""How much wider than window / calls a slot is: this share of it, but no less than so many seconds,
+because many calls a second delay one another already in this machine."""
 
-_WINDOW_MARGIN = 1.014
-"""How much longer than stated a window is kept: the network may delay one call more than another
-by the difference. Below the other margin, so that waking up a little late costs nothing."""
+_FOR_THE_NETWORK = 0.875
+"""The part of a window's margins by which one call may come later than another. The rest is for
+threads that wake up a little late: that costs nothing then."""
 
 _WIDEN = 1.5
 _WIDEST = 16.0
-_RECOVERY_HALF_LIFE_S = 120.0
+_RECOVERY_HALF_LIFE_S = 60.0
 """A throttle makes slots wider by `_WIDEN`, up to `_WIDEST`. From the end of the pause on the width
-halves in this time: one throttle is forgotten after 70 s, the slowest pace after 8 minutes."""
+halves in this time: one throttle is forgotten after 35 s, the slowest pace after 4 minutes."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS limits (name TEXT PRIMARY KEY, next_at REAL NOT NULL);
@@ -47,7 +49,17 @@ CREATE TABLE IF NOT EXISTS months (
 
 def spacing_s(rates: Sequence[Rate]) -> float:
     """Return the seconds between calls that satisfy every rate; 0 without rates."""
-    return max((rate.per_s / rate.calls * _SPACING_MARGIN for rate in rates), default=0.0)
+    return max(map(_slot_s, rates), default=0.0)
+
+
+def _slot_s(rate: Rate) -> float:
+    even_s = rate.per_s / rate.calls
+    return even_s + max(even_s * _MARGIN, _MARGIN_MIN_S)
+
+
+def _window_s(rate: Rate) -> float:
+    """Return how far apart a call and the one `calls` later are kept as they are sent."""
+    return rate.per_s + _FOR_THE_NETWORK * (rate.calls * _slot_s(rate) - rate.per_s)
 
 
 class Pacing:
@@ -167,7 +179,7 @@ class Pacing:
                 "SELECT at FROM sent WHERE name = ? AND number = ?", (limit, number - rate.calls)
             ).fetchone()
             if row:
-                free_at = max(free_at, row[0] + rate.per_s * _WINDOW_MARGIN)
+                free_at = max(free_at, row[0] + _window_s(rate))
         return free_at
 
     def _enter(self, limit: str, number: int, now: float, next_at: float) -> None:

@@ -4,7 +4,7 @@
 
 The Azure emulator, a process of its own, enforces the exact sliding window; the real adapter asks
 it for its galleries, at the pace of `audit.pacing`, from as many threads as the latency needs.
-`of the bound` is the wall time over calls / rate; `throttled` counts the emulator's 429 answers.
+`of the bound` is the wall time, the last answer's latency included, over calls / rate; `throttled` counts the emulator's 429 answers.
 """
 
 import argparse
