@@ -4,7 +4,9 @@
 
 The Azure emulator, a process of its own, enforces the exact sliding window; the real adapter asks
 it for its galleries, at the pace of `audit.pacing`, from as many threads as the latency needs.
-`of the bound` is the wall time, the last answer's latency included, over calls / rate; `throttled` counts the emulator's 429 answers.
+`of the bound` is the wall time, the last answer's latency included, over calls / rate;
+`throttled` counts the emulator's 429 answers. On a machine that is busy otherwise, calls are held
+up by more than the margin (16 ms of a second at 20 per second), and one is throttled now and then.
 """
 
 import argparse
