@@ -1,23 +1,28 @@
 """Removing what runs created at a service: people asked for it, or an experiment is over."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from audit import services
-from audit.errors import UserError
+from audit import manifest, services
+from audit.errors import AuditError, ServiceRefused, Stopped, UserError
 from audit.execution import Answer, CallFailed, Executor
+from audit.expansion import GALLERY_PREFIX
 from audit.experiment import Experiment, read_toml, resolve
 from audit.folders import RunFolder, private_folder, state_folder
-from audit.ledger import Call, Ledger
-from audit.plan import GALLERY_PREFIX
+from audit.ledger import Call, CallState, Ledger
 from audit.progress import Progress
 from providers.base import FailureKind, Provider
 
 Row = Mapping[str, Any]
 
+_LEFT = "left"
+
 
 def purge_run(folder: RunFolder, progress: Progress) -> Sequence[Row]:
-    """Delete every gallery of a run, also those that it may only have tried to create."""
+    """Delete every gallery of a run, also those that it may only have tried to create.
+
+    Returns a row a gallery, as `purge_galleries` does; `check` then tells whether any is left.
+    """
     experiment = resolve(None, read_toml(folder.experiment))
     if not folder.ledger.exists():
         return []
@@ -28,18 +33,20 @@ def purge_run(folder: RunFolder, progress: Progress) -> Sequence[Row]:
 def purge_galleries(
     experiment: Experiment, folder: RunFolder, provider: Provider, progress: Progress
 ) -> Sequence[Row]:
-    """Delete a run's galleries through an open provider; the ledger records each deletion."""
+    """Delete a run's galleries through an open provider; the ledger records each deletion.
+
+    The service is asked about every gallery that was ever planned: what the ledger saw deleted
+    may have been created again by a run that died since. `result` is `deleted`, `deleted before`
+    (by an earlier purge), `gone already` or `left`, with the `reason`. Raises ServiceRefused if
+    the service turns the account away and nothing could be deleted.
+    """
     ledger = Ledger(folder.ledger)
     try:
         executor = services.executor(experiment, provider, ledger)
-        rows = [
-            {"gallery": name, "arm": arm, "result": _delete(executor, name, arm)}
-            for name, arm, state in ledger.galleries()
-            if state in ("planned", "created")
-        ]
+        rows = _delete_all(executor, ledger.galleries())
     finally:
         ledger.close()
-    progress.say(f"{len(rows)} galleries purged")
+    progress.say(_summary(rows))
     return rows
 
 
@@ -56,15 +63,65 @@ def purge_all(provider_name: str, progress: Progress) -> Sequence[Row]:
         ledger = Ledger(scratch.ledger)
         try:
             executor = services.executor(experiment, provider, ledger)
-            rows = [
-                {"gallery": name, "result": _delete(executor, name, "")}
-                for name in _galleries(executor)
-                if name.startswith(GALLERY_PREFIX)
-            ]
+            ours = [name for name in _galleries(executor) if name.startswith(GALLERY_PREFIX)]
+            rows = _delete_all(executor, [(name, "", "") for name in ours])
         finally:
             ledger.close()
-    progress.say(f"{len(rows)} galleries purged")
+    progress.say(_summary(rows))
     return rows
+
+
+def check(rows: Sequence[Row]) -> None:
+    """Raise Stopped if anything is left at the service."""
+    left = [row for row in rows if row["result"] == _LEFT]
+    if left:
+        raise Stopped(
+            f"{len(left)} of {len(rows)} galleries are left at the service: {left[0]['reason']}",
+            remedy="purge again later; what is deleted stays deleted",
+        )
+
+
+def offer(folder: RunFolder) -> str:
+    """Return a sentence: which faces a finished run has left at a real service, and the remedy.
+
+    It is "" if nothing is left there, or nobody else's service was asked.
+    """
+    notes = manifest.read(folder)
+    if not notes.get("consent", {}).get("needed"):
+        return ""
+    ledger = Ledger(folder.ledger)
+    try:
+        left = {name for name, _, state in ledger.galleries() if state == "created"}
+        faces = _faces_stored(ledger, left)
+    finally:
+        ledger.close()
+    if not left:
+        return ""
+    return (
+        f"{len(faces)} faces of {len(set(faces))} people are still stored at "
+        f"{notes['service']['name']}; `audit purge {folder.id}` deletes them."
+    )
+
+
+def _faces_stored(ledger: Ledger, galleries: Collection[str]) -> list[str]:
+    """Return whose face it is for every face that was enrolled in galleries and not taken out."""
+    enrolled: dict[tuple[str, str], str] = {}
+    removed = set[tuple[str, str]]()  # by arm: photos, and people with all their photos
+    for row in ledger.calls(state=CallState.DONE):
+        call = row.call
+        if call.gallery not in galleries:
+            continue
+        if call.verb == "enrol":
+            enrolled |= {(call.arm, photo): call.person for photo in call.photos}
+        elif call.verb == "remove_faces":
+            removed |= {(call.arm, photo) for photo in call.photos}
+        elif call.verb == "remove_person":
+            removed.add((call.arm, call.person))
+    return [
+        person
+        for (arm, photo), person in enrolled.items()
+        if (arm, photo) not in removed and (arm, person) not in removed
+    ]
 
 
 def _galleries(executor: Executor) -> Sequence[str]:
@@ -81,7 +138,25 @@ def _galleries(executor: Executor) -> Sequence[str]:
     return answer["galleries"] if answer else []
 
 
-def _delete(executor: Executor, gallery: str, arm: str) -> str:
+def _delete_all(executor: Executor, galleries: Iterable[tuple[str, str, str]]) -> list[Row]:
+    """Delete galleries (name, arm, state in the ledger); one that can't be stops no other one."""
+    rows: list[Row] = []
+    refusals: list[ServiceRefused] = []
+    for name, arm, state in galleries:
+        reason = ""
+        try:
+            result = _delete(executor, name, arm, state)
+        except (AuditError, CallFailed) as error:
+            result, reason = _LEFT, str(error).split("\n")[0]
+            if isinstance(error, ServiceRefused):
+                refusals.append(error)
+        rows.append({"gallery": name, "arm": arm, "result": result, "reason": reason})
+    if refusals and len(refusals) == len(rows):
+        raise refusals[0]
+    return rows
+
+
+def _delete(executor: Executor, gallery: str, arm: str, state: str) -> str:
     provider = executor.provider
     operation = provider.capabilities.operations["delete_gallery"]
     service = provider.capabilities.service
@@ -96,7 +171,14 @@ def _delete(executor: Executor, gallery: str, arm: str) -> str:
     except CallFailed as failed:
         if failed.failure.kind is not FailureKind.ABSENT:
             raise
+        if state == "deleted":
+            return "deleted before"
         executor.ledger.set_gallery(gallery, "gone")
         return "gone already"
     executor.ledger.set_gallery(gallery, "deleted")
     return "deleted"
+
+
+def _summary(rows: Sequence[Row]) -> str:
+    left = sum(row["result"] == _LEFT for row in rows)
+    return f"{len(rows) - left} galleries purged" + (f", {left} left" if left else "")
