@@ -1,12 +1,15 @@
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -155,11 +158,9 @@ def test_calls_that_threads_append_are_numbered_apart(ledger: Ledger) -> None:
     assert sorted(row.seq for row in rows) == list(range(1, 41))
 
 
-def test_what_waits_is_committed_at_once(ledger: Ledger) -> None:
-    ledger.add(many(20))
+def at_once(ledger: Ledger, changes: Sequence[Callable[[], None]]) -> list[Future[None]]:
+    """Make changes, each from a thread of its own; the first is begun when all of them wait."""
     begun, gate = Event(), Event()
-    statements: list[str] = []
-    ledger._writer._database.set_trace_callback(statements.append)
 
     def hold(_database: sqlite3.Connection) -> bool:
         begun.set()
@@ -167,39 +168,37 @@ def test_what_waits_is_committed_at_once(ledger: Ledger) -> None:
 
     ledger._writer.submit(hold)
     begun.wait()
-    with ThreadPoolExecutor(20) as threads:
-        sent = [threads.submit(ledger.sent, seq, UTC) for seq in range(1, 21)]
-        while len(ledger._writer._waiting) < 20:
-            assert not any(future.done() for future in sent)
+    with ThreadPoolExecutor(len(changes)) as threads:
+        futures = [threads.submit(change) for change in changes]
+        while len(ledger._writer._waiting) < len(changes):
+            time.sleep(0.001)
         gate.set()
+    return futures
+
+
+def test_what_waits_is_committed_at_once(ledger: Ledger) -> None:
+    ledger.add(many(20))
+    statements: list[str] = []
+    ledger._writer._database.set_trace_callback(statements.append)
+
+    at_once(ledger, [partial(ledger.sent, seq, UTC) for seq in range(1, 21)])
 
     assert ledger.states() == {"sent": 20}
-    assert statements.count("COMMIT") == 2
+    assert statements.count("COMMIT") == 2, "the one that was held up, and all the others"
 
 
 def test_an_error_reaches_the_one_who_made_it_and_undoes_no_other_work(ledger: Ledger) -> None:
     ledger.add(many(3))
-    gate = Event()
-    ledger._writer.submit(lambda _database: gate.wait())
+    wanted: list[Any] = [CallState.SKIPPED, None, CallState.SKIPPED]
 
-    def set_state(seq: int, state: str | None) -> None:
-        ledger.set_state(seq, state)  # type: ignore[arg-type]
+    futures = at_once(
+        ledger,
+        [partial(ledger.set_state, seq, state) for seq, state in enumerate(wanted, start=1)],
+    )
 
-    with ThreadPoolExecutor(3) as threads:
-        futures = [
-            threads.submit(set_state, seq, state)
-            for seq, state in ((1, "skipped"), (2, None), (3, "skipped"))
-        ]
-        while len(ledger._writer._waiting) < 3:
-            assert not any(future.done() for future in futures)
-        gate.set()
-
-    assert [type(future.exception()) for future in futures] == [
-        type(None),
-        sqlite3.IntegrityError,
-        type(None),
-    ]
-    assert ledger.states() == {"planned": 1, "skipped": 2}
+    errors = [type(future.exception()) for future in futures]
+    assert errors == [type(None), sqlite3.IntegrityError, type(None)]
+    assert [row.state.value for row in ledger.calls()] == ["skipped", "planned", "skipped"]
 
 
 def test_a_closed_ledger_takes_nothing_more_and_keeps_no_one_waiting(tmp_path: Path) -> None:
@@ -310,3 +309,10 @@ def test_the_calls_of_an_old_ledger_stay_strictly_in_order(tmp_path: Path, versi
     assert [row.call.phase for row in rows] == [row.seq for row in rows]
     with closing(Ledger(tmp_path / "ledger.db")) as ledger:
         assert ledger.calls() == rows
+
+
+def test_each_commit_is_forced_to_the_disk(ledger: Ledger) -> None:
+    database = ledger._writer._database
+
+    assert database.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+    assert database.execute("PRAGMA synchronous").fetchall() == [(2,)]  # FULL
