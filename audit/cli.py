@@ -3,6 +3,7 @@
 Nothing heavy is imported here: `audit --help` needs neither torch nor pandas.
 """
 
+import functools
 import signal
 from pathlib import Path
 from types import FrameType
@@ -65,8 +66,8 @@ def run(
         table(runner.plan(experiment, progress), as_json=as_json)
         return
     services.check_keys(experiment)
-    agreed = consent.ask(experiment, yes=yes)
-    folder = runner.start(experiment, runs, out or _run_id(experiment.provider), agreed, progress)
+    agree = functools.partial(consent.ask, yes=yes)
+    folder = runner.start(experiment, runs, out or _run_id(experiment.provider), agree, progress)
     _print_end(folder, quiet=quiet)
 
 
@@ -174,6 +175,7 @@ def purge(
     else:
         rows = purging.purge_all(str(provider), progress)
     table(rows, as_json=as_json)
+    purging.check(rows)
 
 
 def _experiment(given: dict[str, Any]) -> Any:
@@ -193,6 +195,10 @@ def _run_id(provider: str) -> str:
 
 
 def _print_end(folder: Any, *, quiet: bool) -> None:
+    from audit import purge as purging
+
     if not quiet:
         show(f"report: {folder.report}")
+        if left := purging.offer(folder):
+            show(left)
     show(folder.path)

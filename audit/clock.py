@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from threading import Event
 from typing import Protocol
 
 
@@ -17,16 +18,24 @@ class Clock(Protocol):
         ...
 
 
+class Abandoned(Exception):  # noqa: N818 - nothing went wrong
+    """Nobody needs what a thread waits for any more."""
+
+
 class WallClock:
-    """The machine's clock."""
+    """The machine's clock. Waits end when `stop` is set: nobody needs their outcome then."""
+
+    def __init__(self, stop: Event | None = None) -> None:
+        self._stop = stop or Event()
 
     def now(self) -> float:
         """Return seconds since the epoch."""
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Wait; Ctrl-C ends the wait."""
-        time.sleep(seconds)
+        """Wait; raises Abandoned if the wait is ended."""
+        if self._stop.wait(seconds):
+            raise Abandoned
 
 
 def utc(seconds: float) -> str:

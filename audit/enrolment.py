@@ -7,15 +7,12 @@ twice. Where the service itself stores the same enrolment once, it is simply sen
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from audit.execution import Answer, CallFailed, Executor
+from audit.expansion import SHARED, person_tag
 from audit.ledger import Call, CallRow, CallState
-from audit.plan import person_tag
 from audit.sending import Sender
-from providers.base import EXPIRED, Failure, FailureKind, TrainingState
-
-Item = TypeVar("Item")
+from providers.base import EXPIRED, Failure, FailureKind, RemotePerson, TrainingState
 
 
 class Enrolment:
@@ -44,21 +41,45 @@ class Enrolment:
         }
 
     def person_id(self, arm: str, person: str) -> str:
-        """Return under which id a person is enrolled."""
+        """Return under which id a person is enrolled in an arm, or for all arms."""
+        where = self._arm_of(arm, person)
         if self._provider.capabilities.has("add_person"):
-            return self._people[arm, person]
-        return person_tag(self._run_id, person)
+            return self._people[where, person]
+        return person_tag(self._run_id, person, where)
 
     def faces_of(self, arm: str, person: str) -> dict[str, str]:
         """Return the face ids of everything that is enrolled of a person, in order, by photo."""
+        where = self._arm_of(arm, person)
         return {
             photo: face
-            for photo, face in self._faces[arm, person].items()
-            if (arm, photo) not in self._refused
+            for photo, face in self._faces[where, person].items()
+            if (where, photo) not in self._refused
         }
 
+    def face_ids(self, arm: str, photos: Sequence[str]) -> list[str]:
+        """Return the face ids of those of some photos that are enrolled in an arm."""
+        known = (self._face(arm, photo) for photo in photos)
+        return [face for face in known if face]
+
+    def expected(self, arm: str) -> tuple[set[str], set[str]]:
+        """Return which faces must be in an arm's gallery, and which may be there besides.
+
+        Those refused when they were attached may be, since services differ in that.
+        """
+        must, may = set[str](), set[str]()
+        for (where, _), faces in list(self._faces.items()):
+            if where in (arm, SHARED):
+                for photo, face in faces.items():
+                    (may if (where, photo) in self._refused else must).add(face)
+        return must, may
+
+    def _arm_of(self, arm: str, person: str) -> str:
+        """Return where a person's faces are: in the arm itself, or enrolled for all arms."""
+        return SHARED if self._faces.get((SHARED, person)) else arm
+
     def _face(self, arm: str, photo: str) -> str | None:
-        return self._faces[arm, self._person_of.get(photo, "")].get(photo)
+        person = self._person_of.get(photo, "")
+        return self._faces[arm, person].get(photo)
 
     def _note(self, row: CallRow, answer: Answer) -> None:
         """Remember what an answer says about the gallery."""
@@ -93,14 +114,13 @@ class Enrolment:
 
     def _add_person(self, row: CallRow) -> None:
         call = row.call
-        tag = person_tag(self._run_id, call.person)
+        tag = person_tag(self._run_id, call.person, call.arm)
 
         def send() -> Answer:
             return {"person_id": self._provider.add_person(call.gallery, tag)}
 
         def find() -> Answer | None:
-            people = self._ask(row, "list_people", lambda: self._provider.list_people(call.gallery))
-            held = next((item for item in people if item.tag == tag), None)
+            held = next((person for person in self._everyone(row) if person.tag == tag), None)
             return {"person_id": held.id} if held else None
 
         self._unless_there(row, send, {"person_id": tag}, find)
@@ -132,10 +152,8 @@ class Enrolment:
             return {"face_id": face.id, "note": face.note}
 
         def find() -> Answer | None:
-            faces = self._ask(
-                row, "list_faces", lambda: self._provider.list_faces(call.gallery, person_id)
-            )
-            unclaimed = set(faces) - set(self._faces[call.arm, call.person].values())
+            known = set(self._faces[call.arm, call.person].values())
+            unclaimed = self._faces_held(row, person_id) - known
             return {"face_id": unclaimed.pop(), "note": ""} if unclaimed else None
 
         if self._provider.capabilities.enrolment_is_idempotent:
@@ -143,16 +161,32 @@ class Enrolment:
         else:
             self._perform(row, send, find)
 
-    def _ask(self, row: CallRow, verb: str, ask: Callable[[], Sequence[Item]]) -> list[Item]:
-        """Ask the service what it holds; the question is a call of its own in the ledger."""
-        items: list[Item] = []
+    def _everyone(self, row: CallRow) -> list[RemotePerson]:
+        """Ask the service whom it holds; each question is a call of its own in the ledger."""
+        people: list[RemotePerson] = []
+        start = ""
 
         def send() -> Answer:
-            items.extend(ask())
-            return {"items": len(items)}
+            nonlocal start
+            page = self._provider.list_gallery(row.call.gallery, start)
+            people.extend(page.people)
+            start = page.next
+            return {"people": len(page.people), "next": page.next}
 
-        self._executor.perform(self._extra(row.call, verb, ()), send)
-        return items
+        while True:
+            self._executor.perform(self._extra(row.call, "list_gallery", ()), send)
+            if not start:
+                return people
+
+    def _faces_held(self, row: CallRow, person_id: str) -> set[str]:
+        held: set[str] = set()
+
+        def send() -> Answer:
+            held.update(self._provider.list_faces(row.call.gallery, person_id))
+            return {"faces": len(held)}
+
+        self._executor.perform(self._extra(row.call, "list_faces", ()), send)
+        return held
 
     def _extra(self, call: Call, verb: str, photos: tuple[str, ...]) -> CallRow:
         operation = self._provider.capabilities.operations[verb]

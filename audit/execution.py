@@ -5,8 +5,10 @@ and the ledger stands between pacing and the wire, so that nothing leaves unreco
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 from tenacity import (
@@ -65,21 +67,38 @@ class Budget:
 
 
 class Executor:
-    """Makes calls and writes down what happens to them."""
+    """Makes calls and writes down what happens to them; many threads may do so at once."""
 
     def __init__(
-        self, provider: Provider, ledger: Ledger, pacing: Pacing, budget: Budget, clock: Clock
+        self,
+        provider: Provider,
+        ledger: Ledger,
+        pacing: Pacing,
+        budget: Budget,
+        clock: Clock,
+        threads: int = 1,
     ) -> None:
+        self._threads = threads
         self.provider = provider
         self.ledger = ledger
         self._pacing = pacing
         self._budget = budget
         self._clock = clock
         self._spent = ledger.attempts_by_operation()
+        self._lock = Lock()
 
     def least_s(self, operations: Sequence[str]) -> float:
         """Return how long calls take, one after another, at the tier's limits."""
         return sum(map(self._pacing.spacing_s, operations))
+
+    @property
+    def threads(self) -> int:
+        """Return how many calls to have on their way, to reach the limit of a slow service too."""
+        return self._threads
+
+    def waiting_until(self) -> float | None:
+        """Return until when calls wait for a slot now, None if they don't."""
+        return self._pacing.waiting_until()
 
     def perform(
         self,
@@ -125,10 +144,9 @@ class Executor:
 
     def _attempt(self, row: CallRow, send: Callable[[], Answer]) -> Answer:
         operation = row.call.operation
-        self._budget.check(self._spent, operation)
-        self._pacing.wait(operation)
-        self.ledger.sent(row.seq, utc(self._clock.now()))
-        self._spent[operation] = self._spent.get(operation, 0) + 1
+        with self._spending(operation):
+            self._pacing.wait(operation)
+            self.ledger.sent(row.seq, utc(self._clock.now()))
         started = time.perf_counter()
         try:
             answer = send()
@@ -142,6 +160,19 @@ class Executor:
         now = utc(self._clock.now())
         self.ledger.done(row.seq, now, _milliseconds_since(started), answer)
         return answer
+
+    @contextmanager
+    def _spending(self, operation: str) -> Iterator[None]:
+        """Take a call out of the budget, back again if it is not sent."""
+        with self._lock:
+            self._budget.check(self._spent, operation)
+            self._spent[operation] = self._spent.get(operation, 0) + 1
+        try:
+            yield
+        except BaseException:
+            with self._lock:
+                self._spent[operation] -= 1
+            raise
 
     def _record(self, row: CallRow, failure: Failure, latency_ms: float) -> None:
         if failure.kind is FailureKind.PHOTO:

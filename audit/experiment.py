@@ -12,6 +12,9 @@ from audit.types import Arm, Game, Targets
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
+_FRESH = "fresh"
+
+
 class Experiment(BaseModel):
     """What is asked, of whom, with which photos. Its keys are the names of the flags.
 
@@ -77,6 +80,17 @@ class Experiment(BaseModel):
         if self.emulate and self.endpoint:
             raise ValueError("emulate starts its own server: leave out endpoint")
         return self
+
+    @property
+    def gallery_kind(self) -> str | None:
+        """Return the service's kind of gallery, None = its usual one."""
+        kind = (self.gallery or "").removesuffix(_FRESH).rstrip("-")
+        return kind or None
+
+    @property
+    def has_fresh_galleries(self) -> bool:
+        """Tell whether each arm has a gallery of its own, also where one could be shared."""
+        return (self.gallery or "").endswith(_FRESH)
 
     @property
     def is_emulated(self) -> bool:

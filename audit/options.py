@@ -98,7 +98,10 @@ def _experiment_options(  # noqa: PLR0913 - each is an option that the contract 
     ] = None,
     gallery: Annotated[
         str | None,
-        typer.Option(help="Of rekognition: faces, or users (one vector a person). [faces]"),
+        typer.Option(
+            help="fresh: one for each arm, instead of one whose person is exchanged. Of "
+            "rekognition: faces, or users (one vector a person), or users-fresh. [faces]"
+        ),
     ] = None,
     quality_filter: Annotated[
         str | None,

@@ -6,6 +6,7 @@ from itertools import islice
 
 from audit.enrolment import Enrolment
 from audit.execution import Answer, CallFailed, Executor
+from audit.expansion import SHARED
 from audit.ledger import CallRow, CallState
 from audit.sending import Sender
 from providers.base import FailureKind
@@ -54,12 +55,12 @@ class Probing:
 
     def _identify(self, row: CallRow) -> None:
         call = row.call
-        photos = [photo for photo in call.photos if (call.arm, photo) in self._face_ids]
+        photos = [photo for photo in call.photos if self._face_id(call.arm, photo)]
 
         def send() -> Answer:
             answers = self._provider.identify(
                 call.gallery,
-                [self._face_ids[call.arm, photo] for photo in photos],
+                [self._face_id(call.arm, photo) for photo in photos],
                 self._question.threshold,
                 self._question.candidates,
             )
@@ -85,10 +86,14 @@ class Probing:
 
         self._executor.perform(row, send)
 
+    def _face_id(self, arm: str, photo: str) -> str:
+        """Return the face id of a probe: the arm's own, the one for all arms, or "" for none."""
+        return self._face_ids.get((arm, photo)) or self._face_ids.get((SHARED, photo), "")
+
     def _verify(self, row: CallRow) -> None:
         """Verify a probe against its person, or against the so-manieth enrolled face of hers."""
         call = row.call
-        photos = [photo for photo in call.photos if (call.arm, photo) in self._face_ids]
+        photos = [photo for photo in call.photos if self._face_id(call.arm, photo)]
         against = self._verified_against(row)
         if against is None:
             self._skip(row)
@@ -96,7 +101,7 @@ class Probing:
         enrolled_photo, enrolled_id = against
 
         def send() -> Answer:
-            face_id = self._face_ids[call.arm, photos[0]]
+            face_id = self._face_id(call.arm, photos[0])
             score = self._provider.verify(call.gallery, face_id, enrolled_id)
             return asdict(score) | {"enrolled_photo": enrolled_photo}
 
@@ -123,7 +128,9 @@ class Probing:
                 raise
             operation = self._provider.capabilities.operations["detect"]
             for photo in photos:
-                again = replace(row.call, verb="detect", operation=operation, photos=(photo,))
+                again = replace(
+                    row.call, verb="detect", operation=operation, photos=(photo,), repeat=0
+                )
                 self._detect(self._ledger.append(again))
             self._executor.perform(row, send)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from audit import manifest, preparation, results, services
+from audit import manifest, preparation, results, services, settings
 from audit.clock import utc
 from audit.errors import AuditError, ServiceRefused, Stopped
 from audit.experiment import Experiment
@@ -114,7 +114,7 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
             "endpoint": experiment.endpoint or ("emulator" if experiment.is_emulated else ""),
             "api_version": experiment.api_version if "api_version" in capabilities.options else "",
             "region": experiment.region or "",
-            "gallery": experiment.gallery or "",
+            "gallery": experiment.gallery_kind or "",
             "service_model": (notes.get("service") or {}).get("service_model", ""),
             "tier": services.tier_of(experiment).name,
             "priced_on": capabilities.priced_on,
@@ -160,12 +160,12 @@ def ending(folder: RunFolder) -> Iterator[None]:
     except BaseException as error:
         state = _exit_state(error)
         if state == "failed":
-            _log.exception("a defect")
+            _log.error("a defect\n%s", settings.hide(traceback.format_exc()))
         else:
-            _log.info("%s: %s", state, error)
+            _log.info("%s: %s", state, settings.hide(str(error)))
         message = str(error) or traceback.format_exception_only(error)[-1].strip()
         manifest.Manifest(folder).update(
-            exit_state=state, exit_message=message, ended_utc=utc(time.time())
+            exit_state=state, exit_message=settings.hide(message), ended_utc=utc(time.time())
         )
         raise
     finally:

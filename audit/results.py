@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from audit.expansion import SHARED, person_tag
 from audit.ledger import CallRow, CallState, Ledger
-from audit.plan import person_tag
 from audit.types import Arm, Observation, Outcome, Split
 
 
@@ -60,14 +60,20 @@ def _answers(ledger: Ledger, run_id: str, arm: str, split: Split) -> _Answers:
         *ledger.calls(arm=arm, verb="identify"),
         *ledger.calls(arm=arm, verb="identify_photo"),
     ]
-    tags = {person_tag(run_id, person): person for person in (*split.train, *split.decoy)}
-    added = ledger.calls(arm=arm, verb="add_person", state=CallState.DONE)
+    people = (*split.train, *split.decoy)
+    tags = {person_tag(run_id, who, where): who for where in (SHARED, arm) for who in people}
+    added = [row for row in _rows(ledger, arm, "add_person") if row.state is CallState.DONE]
     return _Answers(
-        detected={row.call.photos[0]: row for row in ledger.calls(arm=arm, verb="detect")},
+        detected={row.call.photos[0]: row for row in _rows(ledger, arm, "detect")},
         identified={photo: row for row in identify for photo in row.call.photos},
         verified=verified,
         people=tags | {row.result["person_id"]: row.call.person for row in added},
     )
+
+
+def _rows(ledger: Ledger, arm: str, verb: str) -> list[CallRow]:
+    """Return the calls of a verb that were made for all arms, then the arm's own."""
+    return [*ledger.calls(arm=SHARED, verb=verb), *ledger.calls(arm=arm, verb=verb)]
 
 
 def _observe(context: Context, arm: Arm, probe: tuple[str, str], answers: _Answers) -> Observation:
@@ -157,10 +163,11 @@ def enrolments(ledger: Ledger, arm: str) -> list[dict[str, Any]]:
     """
     refused = {
         photo: reason
-        for row in ledger.calls(arm=arm, verb="attach", state=CallState.DONE)
+        for row in _rows(ledger, arm, "attach")
+        if row.state is CallState.DONE
         for photo, reason in row.result["refused"].items()
     }
-    latest = {row.call.photos[0]: row for row in ledger.calls(arm=arm, verb="enrol")}
+    latest = {row.call.photos[0]: row for row in _rows(ledger, arm, "enrol")}
     return [
         {"arm": arm, "person": row.call.person, "photo_sha256": photo}
         | _enrolment(row, refused.get(photo))

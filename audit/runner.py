@@ -4,38 +4,59 @@ Each stage leaves its result in the run folder and is skipped when that is there
 photos.jsonl, cloaked/, the ledger's calls, observations, the report.
 """
 
+import itertools
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from audit import cloaks, manifest, preparation, purge, records, services
 from audit.clock import utc
 from audit.execution import Budget, Executor
+from audit.expansion import Service, expand
 from audit.experiment import Experiment, read_toml, resolve, to_toml
 from audit.folders import RunFolder, new_run, private_folder, write_whole
-from audit.ledger import CallState, Ledger
-from audit.plan import Service, as_rows, check_sizes, expand, forecast
+from audit.ledger import CallRow, CallState, Ledger
+from audit.plan import Forecast, as_rows, check_sizes, forecast
 from audit.preparation import Prepared
 from audit.probing import Question
 from audit.progress import Progress
+from audit.pulse import Pulse
 from audit.sending import Sender
 from audit.steps import Steps
 from audit.uploads import Uploads
+from audit.workers import Workers
 from providers.base import Provider
 
 
 def plan(experiment: Experiment, progress: Progress) -> list[dict[str, object]]:
     """Return what a run would take, as a table; nothing is sent, no run is begun."""
     experiment, prepared = _checked(experiment, progress)
-    calls = list(expand(_service(experiment), "plan", experiment.arms(), prepared.split))
-    planned = forecast(services.capabilities_of(experiment), services.tier_of(experiment), calls)
-    return as_rows(planned, cloaks.forecast(experiment, prepared))
+    service = _service(experiment)
+    planned = _forecast(experiment, service, prepared)
+    other = replace(service, fresh=not service.fresh)
+    otherwise = None
+    if service.shares(experiment.arms()) or other.shares(experiment.arms()):
+        what = "with one gallery for all arms" if service.fresh else "with --gallery fresh"
+        otherwise = (f"the same {what}", _forecast(experiment, other, prepared))
+    return as_rows(planned, cloaks.forecast(experiment, prepared), otherwise)
+
+
+def _forecast(experiment: Experiment, service: Service, prepared: Prepared) -> Forecast:
+    calls = list(expand(service, "plan", experiment.arms(), prepared.split))
+    return forecast(service.capabilities, services.tier_of(experiment), calls)
 
 
 def _service(experiment: Experiment) -> Service:
-    capabilities = services.capabilities_of(experiment)
-    return Service(experiment.provider, capabilities, experiment.verify_photos)
+    return Service(
+        experiment.provider,
+        services.capabilities_of(experiment),
+        experiment.verify_photos,
+        experiment.has_fresh_galleries,
+    )
 
 
 def _checked(experiment: Experiment, progress: Progress) -> tuple[Experiment, Prepared]:
@@ -52,12 +73,16 @@ def start(
     experiment: Experiment,
     runs: Path,
     run_id: str,
-    consent: Mapping[str, Any],
+    agree: Callable[[Experiment, Prepared], Mapping[str, Any]],
     progress: Progress,
 ) -> RunFolder:
-    """Begin a run, once its input is known to be sound, and work on it to the end."""
+    """Begin a run, once its input is known to be sound, and work on it to the end.
+
+    `agree` returns the consent to what will be sent, or raises UserError.
+    """
     folder = new_run(runs, run_id)
     experiment, prepared = _checked(experiment, progress)
+    consent = agree(experiment, prepared)
     private_folder(folder.path)
     with folder.locked(), records.ending(folder):
         preparation.save(folder, prepared)
@@ -98,7 +123,7 @@ def _work(
         uploads = Uploads(prepared.photo_set, files, preparation.face_sides(experiment.device))
         _call(experiment, folder, prepared, uploads, provider, progress)
         if experiment.purge_after:
-            purge.purge_galleries(experiment, folder, provider, progress)
+            purge.check(purge.purge_galleries(experiment, folder, provider, progress))
     progress.say("writing the report")
     manifest.Manifest(folder).update(exit_state="done", exit_message="", ended_utc=utc(time.time()))
     import reports
@@ -120,15 +145,17 @@ def _call(
     budget = Budget(experiment.max_calls, experiment.max_cost, tier.usd)
     ledger = Ledger(folder.ledger)
     try:
-        ledger.add(expand(_service(experiment), folder.id, experiment.arms(), prepared.split))
+        if not ledger.planned:
+            ledger.add(expand(_service(experiment), folder.id, experiment.arms(), prepared.split))
         ledger.doubt_unanswered()
-        executor = services.executor(experiment, provider, ledger, budget)
+        stop = Event()
+        executor = services.executor(experiment, provider, ledger, budget, stop)
         most = experiment.candidates or capabilities.candidates_max
         question = Question(experiment.threshold, min(most, capabilities.candidates_max))
         fitting = uploads.within(capabilities) if experiment.fit_photos else uploads.unchanged
         sender = Sender(fitting, ledger)
         try:
-            _carry_out(Steps(executor, sender, folder.id, question), executor, progress)
+            _carry_out(Steps(executor, sender, folder.id, question), executor, stop, progress)
         finally:
             records.note_service(folder, provider)
             records.write_down(experiment, folder, prepared, ledger)
@@ -136,17 +163,40 @@ def _call(
         ledger.close()
 
 
-def _carry_out(steps: Steps, executor: Executor, progress: Progress) -> None:
+def _carry_out(steps: Steps, executor: Executor, stop: Event, progress: Progress) -> None:
+    """Make every open call, phase by phase; those of a phase at once."""
     rows = executor.ledger.calls()
-    open_rows = [row for row in rows if row.state in (CallState.PLANNED, CallState.UNKNOWN)]
+    open_rows = sorted(
+        (row for row in rows if row.state in (CallState.PLANNED, CallState.UNKNOWN)),
+        key=lambda row: (row.call.phase, row.seq),
+    )
     least_s = executor.least_s([row.call.operation for row in open_rows])
-    done = len(rows) - len(open_rows)
     floor_s = least_s / max(len(open_rows), 1)
+    done = itertools.count(len(rows) - len(open_rows) + 1)
     with progress.stage("calls made", len(rows), floor_s=floor_s) as advance:
-        advance(done)
-        for number, row in enumerate(open_rows, start=done + 1):
+        advance(len(rows) - len(open_rows))
+        pulse = Pulse(executor, len(open_rows), floor_s)
+
+        def work(row: CallRow) -> None:
             steps.carry_out(row)
-            advance(number)
+            with pulse.lock:
+                pulse.done += 1
+                advance(next(done))
+
+        workers = Workers(work, executor.threads, stop)
+        for _, phase in itertools.groupby(open_rows, key=lambda row: row.call.phase):
+            workers.carry_out(_lanes(executor, list(phase)), pulse.beat)
+
+
+def _lanes(executor: Executor, rows: list[CallRow]) -> list[list[CallRow]]:
+    """Return what may be done at once; one after another what a service does so itself."""
+    if not executor.provider.capabilities.serial_by_person:
+        return [[row] for row in rows]
+    lanes = defaultdict[object, list[CallRow]](list)
+    for row in rows:
+        whose = (row.call.gallery, row.call.person) if row.call.verb == "enrol" else row.seq
+        lanes[whose].append(row)
+    return list(lanes.values())
 
 
 def _check_cloaks(experiment: Experiment) -> None:

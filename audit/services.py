@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from audit import prices, settings
@@ -12,7 +13,7 @@ from audit.experiment import Experiment
 from audit.folders import RunFolder, private_folder, state_folder
 from audit.ledger import Ledger
 from audit.pacing import Pacing
-from audit.plan import find_tier
+from audit.plan import find_tier, threads_for
 from providers.base import Capabilities, Provider, Tier
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def capabilities_of(experiment: Experiment) -> Capabilities:
     """
     from providers import registry
 
-    found = registry.capabilities(experiment.service, experiment.gallery)
+    found = registry.capabilities(experiment.service, experiment.gallery_kind)
     return prices.override(found, experiment.prices) if experiment.prices else found
 
 
@@ -92,13 +93,22 @@ def opened(experiment: Experiment, folder: RunFolder) -> Iterator[Provider]:
 
 
 def executor(
-    experiment: Experiment, provider: Provider, ledger: Ledger, budget: Budget | None = None
+    experiment: Experiment,
+    provider: Provider,
+    ledger: Ledger,
+    budget: Budget | None = None,
+    stop: Event | None = None,
 ) -> Executor:
-    """Return what makes calls to an open provider, at the pace of the experiment's tier."""
-    clock = WallClock()
+    """Return what makes calls to an open provider, at the pace of the experiment's tier.
+
+    `stop` ends its waits.
+    """
+    clock = WallClock(stop)
     file = state_folder() / "pacing.db"
-    pacing = Pacing(file, provider.account, tier_of(experiment), clock)
-    return Executor(provider, ledger, pacing, budget or Budget(), clock)
+    tier = tier_of(experiment)
+    pacing = Pacing(file, provider.account, tier, clock)
+    threads = threads_for(tier, provider.capabilities)
+    return Executor(provider, ledger, pacing, budget or Budget(), clock, threads)
 
 
 @contextmanager
@@ -130,7 +140,9 @@ def _given(experiment: Experiment) -> dict[str, str]:
 
 def _options(experiment: Experiment) -> dict[str, Any]:
     """Return the experiment's keys that the adapter takes."""
-    return {name: getattr(experiment, name) for name in capabilities_of(experiment).options}
+    options = capabilities_of(experiment).options
+    values = {name: getattr(experiment, name) for name in options}
+    return values | ({"gallery": experiment.gallery_kind} if "gallery" in values else {})
 
 
 @contextmanager

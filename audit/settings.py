@@ -12,6 +12,12 @@ from providers.base import Capabilities
 Settings = Mapping[str, SecretStr]
 """What a service's adapter is made with, by argument; the values' repr is stars."""
 
+_PLACES = frozenset({"endpoint", "region", "profile"})
+"""Settings that name a place, not a secret."""
+
+_secrets = set[str]()
+"""Every secret that this process has read: other people's code may put one into an exception."""
+
 
 def find(capabilities: Capabilities, given: Mapping[str, str]) -> Settings:
     """Return the settings of a service; `given` (endpoint, region) goes before the environment.
@@ -29,7 +35,15 @@ def find(capabilities: Capabilities, given: Mapping[str, str]) -> Settings:
             remedy="set them in the environment or in .env (see .env.example), "
             "or rehearse without keys: --emulate",
         )
+    _secrets.update(value for name, value in found.items() if value and name not in _PLACES)
     return {name: SecretStr(value) for name, value in found.items() if value}
+
+
+def hide(text: str) -> str:
+    """Return a text without any secret that was read, as it is or as `repr` writes it."""
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, "[key]").replace(repr(secret)[1:-1], "[key]")
+    return text
 
 
 def _first(values: Mapping[str, str | None], variables: Sequence[str]) -> str | None:

@@ -1,9 +1,10 @@
-"""Carries out planned calls: each verb belongs to enrolment or to probing."""
+"""Carries out planned calls: each verb belongs to enrolment, exchange or probing."""
 
 from collections.abc import Callable, Mapping
 
 from audit.enrolment import Enrolment
 from audit.errors import Stopped
+from audit.exchange import Exchange
 from audit.execution import CallFailed, Executor
 from audit.ledger import CallRow, CallState
 from audit.probing import Probing, Question
@@ -18,6 +19,7 @@ class Steps:
         enrolment = Enrolment(executor, sender, run_id)
         self._steps: Mapping[str, Callable[[CallRow], None]] = {
             **enrolment.steps,
+            **Exchange(executor, enrolment).steps,
             **Probing(executor, sender, enrolment, question).steps,
         }
 

@@ -27,7 +27,9 @@ def command(group: typer.Typer, name: str | None = None) -> Callable[..., Callab
             except KeyboardInterrupt:
                 fail("interrupted; `audit resume RUN` continues a run", _INTERRUPTED)
             except Exception:  # noqa: BLE001 - the last door: a defect of ours
-                traceback.print_exc()
+                from audit import settings
+
+                print(settings.hide(traceback.format_exc()), end="", file=sys.stderr)  # noqa: T201
                 fail("this is a defect of cloak-audit; please report the lines above", 1)
 
         return group.command(name)(guarded)

@@ -70,7 +70,9 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A service plan: its limits and its price. `calls_per_month` None = no monthly quota.
+    """A service plan: its limits and its price.
+
+    `calls_per_month` None = no monthly quota, `concurrency` None = any number in flight.
 
     `rates` hold for all operations together, but for those in `operation_rates`, which have a
     limit of their own. Prices are USD; `operation_usd` goes before `usd_per_call`. Both tables
@@ -81,6 +83,7 @@ class Tier:
     rates: tuple[Rate, ...]
     usd_per_call: float
     calls_per_month: int | None = None
+    concurrency: int | None = None
     operation_rates: Mapping[str, tuple[Rate, ...]] = field(default_factory=dict)
     operation_usd: Mapping[str, float] = field(default_factory=dict)
 
@@ -115,7 +118,10 @@ class Capabilities:
     kinds of gallery that the service has, if it has several.
 
     `attach_batch` faces are attached to a gallery in one call, of one person only if
-    `attaches_by_person`. `compares_faces`: verify takes a face of a person instead of the person.
+    `attaches_by_person`; `remove_batch` faces are removed in one. `list_page` entries of a gallery
+    are listed in one call: people if `lists_people`, else faces. `serial_by_person`: faces are
+    added to one person one after another. `compares_faces`: verify takes a face of a person
+    instead of the person.
     `enrolment_is_idempotent`: an enrolment sent twice leaves one face. `on_device`: photos stay
     on this machine, and the adapter is handed a recogniser, its calibration and a folder.
     """
@@ -137,6 +143,10 @@ class Capabilities:
     identify_batch: int = 1
     attach_batch: int = 1
     attaches_by_person: bool = False
+    remove_batch: int = 1
+    list_page: int = 1000
+    lists_people: bool = False
+    serial_by_person: bool = False
     compares_faces: bool = False
     gate_probe: bool = False
     on_device: bool = False
@@ -152,11 +162,26 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteItem:
-    """Something a service holds: its own id and the tag that we gave it."""
+class RemotePerson:
+    """A person in a gallery: the service's id, the tag that we gave, and the faces' ids.
+
+    Faces that are nobody's, or that a service lists without their people, have id and tag "".
+    """
 
     id: str
     tag: str
+    face_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryPage:
+    """A part of what a gallery holds; a person may go on on the next page.
+
+    `next` is where that page starts, "" on the last one.
+    """
+
+    people: tuple[RemotePerson, ...]
+    next: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,8 +302,16 @@ class Provider(ABC):
         """
         raise NotImplementedError
 
-    def list_people(self, gallery: str) -> Sequence[RemoteItem]:
-        """Return everyone in a gallery."""
+    def list_gallery(self, gallery: str, start: str = "") -> GalleryPage:
+        """Return what a gallery holds, from `start` (of the page before) on, in one request."""
+        raise NotImplementedError
+
+    def remove_person(self, gallery: str, person_id: str) -> None:
+        """Delete a person, where the service has people, with the faces if they go with it."""
+        raise NotImplementedError
+
+    def remove_faces(self, gallery: str, face_ids: Sequence[str]) -> None:
+        """Delete up to `remove_batch` faces of a gallery; those that are gone already don't matter."""
         raise NotImplementedError
 
     def list_faces(self, gallery: str, person_id: str) -> Sequence[str]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials
     from mypy_boto3_rekognition import RekognitionClient
 
+_CONNECTIONS_MAX = 128  # kept open; more may be in flight
 REMEDY = "set the AWS_* variables or AWS_PROFILE, or rehearse with --emulate"
 
 
@@ -56,6 +57,7 @@ def connect(
     config = Config(
         connect_timeout=connect_timeout_s,
         read_timeout=read_timeout_s,
+        max_pool_connections=_CONNECTIONS_MAX,
         # Said here, the environment's AWS_MAX_ATTEMPTS and AWS_RETRY_MODE do not count.
         retries={"total_max_attempts": 1, "mode": "standard"},
         proxies={} if is_local else None,

@@ -33,7 +33,7 @@ class RunData:
 
     `summary` has one row per arm, in the manifest's order; `photos` one row per file found;
     `enrolment` one per photo sent for enrolment and arm; `changed_uploads` one per photo and arm
-    that was sent changed. Folders of before these two were written have them empty.
+    that was sent changed, the arm "" for all. Folders of before these two were written have them empty.
     """
 
     folder: Path
@@ -57,7 +57,8 @@ def read_run(run: Path) -> RunData:
     enrolment, changed_uploads = read_enrolment(run), read_changed_uploads(run)
     _refuse_unknown_arms(observations, manifest, run / "observations.csv")
     _refuse_unknown_arms(enrolment, manifest, run / _ENROLMENT)
-    _refuse_unknown_arms(changed_uploads, manifest, run / _CHANGED_UPLOADS)
+    for_one_arm = changed_uploads[changed_uploads["arm"] != ""]
+    _refuse_unknown_arms(for_one_arm, manifest, run / _CHANGED_UPLOADS)
     cloaks_path = run / "cloaked" / "cloaks.jsonl"
     cloaks = _rows(cloaks_path) if cloaks_path.exists() else []
     return RunData(

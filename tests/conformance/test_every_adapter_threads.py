@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TYPE_CHECKING, TypeVar
 
+import pytest
+
 if TYPE_CHECKING:
-    from tests.conformance.conftest import Account, Enrolled
+    from tests.conformance.conftest import Account, Connect, Enrolled
 
 THREADS = 16
 ENROLMENT = ("add_person", "enrol", "attach", "label")
@@ -66,3 +68,11 @@ def test_threads_share_an_adapter(account: "Account") -> None:
     at_once(lambda number: account.remove("g", enrolled[number]))
     assert wire(account, before) == owed(account, *REMOVAL)
     assert sorted(account.held()) == ids(*people)
+
+
+@pytest.mark.needs("emulator")
+def test_connections_are_kept(account_at: "Connect", caplog: pytest.LogCaptureFixture) -> None:
+    account = account_at(latency_ms=100)  # so that all are in flight together
+    at_once(lambda _: account.provider.list_galleries())
+    assert account.sent("list_galleries") == THREADS
+    assert "pool is full" not in caplog.text

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ from PIL import Image
 from cloaker.networks import bundled
 from cloaker.recogniser import LocalRecogniser
 from datasets import generated
+from providers import azure, facepp, rekognition
 from providers.emulators.calibration import calibration
 from providers.emulators.options import Options
 from providers.emulators.server import running
@@ -50,6 +51,7 @@ WITH_PICTURES = {"cloaked", "examples"}
 @dataclass(frozen=True)
 class Case:
     provider: str
+    adapter: type
     options: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -57,9 +59,9 @@ class Case:
 
 
 CASES = [
-    Case("azure"),
-    Case("rekognition", ("--gallery", "users")),
-    Case("facepp"),
+    Case("azure", azure.AzureProvider),
+    Case("rekognition", rekognition.RekognitionProvider, ("--gallery", "users")),
+    Case("facepp", facepp.FaceppProvider),
 ]
 every_service = pytest.mark.parametrize("case", CASES, ids=str)
 
@@ -222,6 +224,27 @@ def test_a_wrong_key(
 
     assert refused.returncode == 4
     check(tmp_path, endpoint, refused.stdout + refused.stderr)
+
+
+@every_service
+def test_a_defect_whose_text_holds_the_key(
+    case: Case,
+    audit_here: Audit,
+    tmp_path: Path,
+    people: Path,
+    endpoint: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise AssertionError(f"no header can hold {KEY!r}")
+
+    monkeypatch.setattr(case.adapter, "create_gallery", fail)
+
+    failed = audit_here(*arguments(case, people, endpoint))
+
+    assert failed.returncode == 1
+    assert "no header can hold" in failed.stderr
+    check(tmp_path, endpoint, failed.stdout + failed.stderr)
 
 
 @every_service

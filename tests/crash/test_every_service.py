@@ -34,6 +34,8 @@ TRAIN = 3
 PROBES = PEOPLE[0] - TRAIN
 ENROLLED = TRAIN + sum(PEOPLE[1:])
 ATTEMPTS_MAX = 8
+ASKING = {"Identify", "SearchFacesByImage", "SearchUsersByImage", "search"}
+COMPARED = ("arm", "probe_sha256", "outcome", "top_person", "top_score", "rank", "true_score")
 KEYS = {
     "AZURE_FACE_KEY": "any",
     "AWS_ACCESS_KEY_ID": "any",
@@ -98,12 +100,17 @@ def experiment(case: Case, people: Path, endpoint: str) -> list[str]:
     return [
         *("--provider", case.provider, *case.options, "--endpoint", endpoint),
         *("--tier", "emulator", "--photos", str(people), "--person", "person-000"),
-        *("--train", str(TRAIN), "--level", "none", "--quiet"),
+        *("--train", str(TRAIN), "--quiet"),
     ]
 
 
+def alone(case: Case, people: Path, endpoint: str) -> list[str]:
+    """Return an experiment with nothing but the control arm."""
+    return [*experiment(case, people, endpoint), "--level", "none"]
+
+
 def arguments(case: Case, people: Path, endpoint: str) -> list[str]:
-    return ["run", *experiment(case, people, endpoint), "--yes", "--out", "one"]
+    return ["run", *alone(case, people, endpoint), "--yes", "--out", "one"]
 
 
 def told(endpoint: str, what: str) -> list[dict[str, Any]]:
@@ -129,9 +136,10 @@ def faces(endpoint: str) -> list[int]:
 def test_a_run_makes_the_calls_of_the_plan_and_purge_leaves_nothing(
     case: Case, audit_here: Audit, tmp_path: Path, people: Path, endpoint: str
 ) -> None:
-    planned = audit_here("plan", *experiment(case, people, endpoint), "--json", **KEYS)
+    planned = audit_here("plan", *alone(case, people, endpoint), "--json", **KEYS)
     assert planned.returncode == 0, planned.stderr
-    calls = {row["what"]: row["calls"] for row in json.loads(planned.stdout)[:-2]}
+    calls = {row["what"]: row["calls"] for row in json.loads(planned.stdout) if row["calls"]}
+    calls.popitem()
     assert told(endpoint, "log") == []
 
     done = audit_here(*arguments(case, people, endpoint), **KEYS)
@@ -152,6 +160,49 @@ def test_a_run_makes_the_calls_of_the_plan_and_purge_leaves_nothing(
 
 
 @every_service
+def test_arms_in_one_gallery_observe_what_they_would_in_a_gallery_each(
+    case: Case, audit_here: Audit, tmp_path: Path, people: Path, endpoint: str
+) -> None:
+    asked = [*experiment(case, people, endpoint), "--level", "min", "--level", "low"]
+    kind = case.options[1] if case.options else ""
+    apart = f"{kind}-fresh".removeprefix("-")
+    calls = {}
+    for name, more in {"together": (), "apart": ("--gallery", apart)}.items():
+        requests.post(f"{endpoint}/__emulator__/clear", timeout=10).raise_for_status()
+        done = audit_here("run", *asked, *more, "--yes", "--out", name, **KEYS)
+        assert done.returncode == 0, done.stderr
+        calls[name] = len(told(endpoint, "log"))
+        assert len(told(endpoint, "galleries")) == (1 if name == "together" else 3)
+
+    planned = audit_here("plan", *asked, "--json", **KEYS)
+    *_, otherwise, total = json.loads(planned.stdout)
+    assert (total["calls"], otherwise["calls"]) == (calls["together"], calls["apart"])
+    assert calls["together"] < calls["apart"]
+    both = [table(tmp_path / "audit-runs" / name / "observations.csv") for name in calls]
+    seen = [[[row[name] for name in COMPARED] for row in rows] for rows in both]
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 3 * PROBES
+
+
+@every_service
+@pytest.mark.usefixtures("no_waiting")
+def test_a_gallery_that_somebody_else_changed_is_not_probed(
+    case: Case, audit_here: Audit, people: Path, endpoint: str
+) -> None:
+    asked = [*experiment(case, people, endpoint), "--level", "min", "--yes", "--out", "one"]
+    enrolled = 1 + sum(PEOPLE[1:])
+    begun = audit_here("run", *asked, "--max-calls", str(enrolled), **KEYS)
+    assert begun.returncode == 3
+    requests.post(f"{endpoint}/__emulator__/clear", timeout=10).raise_for_status()
+
+    stopped = audit_here("resume", "one", "--max-calls", "1000", "--quiet", **KEYS)
+
+    assert stopped.returncode == 3
+    assert "gallery" in stopped.stderr
+    assert not [row for row in told(endpoint, "log") if row["operation"] in ASKING]
+
+
+@every_service
 @pytest.mark.parametrize("kind", ["lost_response", "half_body", "500"])
 @pytest.mark.usefixtures("no_waiting")
 def test_what_fails_on_the_wire_is_neither_lost_nor_done_twice(
@@ -169,7 +220,7 @@ def test_what_fails_on_the_wire_is_neither_lost_nor_done_twice(
 @pytest.mark.parametrize("kind", ["500", "429"])
 @pytest.mark.usefixtures("no_waiting")
 def test_a_failing_call_is_on_the_wire_as_often_as_the_policy_says(
-    case: Case, kind: str, audit_here: Audit, people: Path, endpoint: str
+    case: Case, kind: str, audit_here: Audit, tmp_path: Path, people: Path, endpoint: str
 ) -> None:
     disturb(endpoint, operation=case.enrol, kind=kind)
 
@@ -178,7 +229,11 @@ def test_a_failing_call_is_on_the_wire_as_often_as_the_policy_says(
     assert stopped.returncode == 3
     assert "audit resume" in stopped.stderr
     entries = [entry for entry in told(endpoint, "log") if entry["operation"] == case.enrol]
-    assert len(entries) == ATTEMPTS_MAX
+    with closing(sqlite3.connect(tmp_path / "audit-runs" / "one" / "ledger.db")) as database:
+        query = "SELECT attempts FROM calls WHERE operation = ? AND attempts > 0"
+        attempts = [number for (number,) in database.execute(query, (case.enrol,))]
+    assert max(attempts) == ATTEMPTS_MAX
+    assert len(entries) == sum(attempts)
     disturb(endpoint, operation=case.enrol, kind="500", every=1000)
     assert audit_here("resume", "one", "--quiet", **KEYS).returncode == 0
     assert faces(endpoint) == [2, 2, 2, TRAIN]

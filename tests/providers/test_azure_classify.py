@@ -79,8 +79,9 @@ def test_one_request_goes_out_however_it_fails(
         lambda: azure.identify("g", ["face"], 0.0, 100),
         lambda: azure.verify("g", "face", "person"),
         azure.list_galleries,
-        lambda: azure.list_people("g"),
+        lambda: azure.list_gallery("g"),
         lambda: azure.list_faces("g", "person"),
+        lambda: azure.remove_person("g", "person"),
         lambda: azure.delete_gallery("g"),
     ]
     expected = FailureKind.THROTTLED if kind == "429" else FailureKind.TRANSIENT
@@ -141,7 +142,7 @@ def test_conflicts_and_absences(azure: AzureProvider, photo: Photo) -> None:
     face = azure.detect(photo(0))
     calls: dict[str, tuple[Callable[[], Any], FailureKind]] = {
         "LargePersonGroupExists": (lambda: azure.create_gallery("g"), FailureKind.CONFLICT),
-        "LargePersonGroupNotFound": (lambda: azure.list_people("h"), FailureKind.ABSENT),
+        "LargePersonGroupNotFound": (lambda: azure.list_gallery("h"), FailureKind.ABSENT),
         "PersonNotFound": (lambda: azure.enrol("g", "p", photo(0), "t"), FailureKind.ABSENT),
         "LargePersonGroupNotTrained": (
             lambda: azure.identify("g", [face], 0.0, 9),

@@ -95,7 +95,7 @@ def test_every_nth_request_of_an_operation(
     azure.create_gallery("g")
     disturb("getlargepersongroups", "503", every=3)
     for _ in range(3):
-        azure.list_people("g")
+        azure.list_gallery("g")
     for _ in range(7):
         with suppress(HttpResponseError):
             azure.list_galleries()

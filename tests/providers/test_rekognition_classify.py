@@ -129,12 +129,13 @@ def test_one_request_goes_out_however_it_fails(
         lambda: users.create_gallery("g"),
         lambda: users.enrol("g", "one", photo(0), "tag"),
         users.list_galleries,
-        lambda: users.list_faces("g", "one"),
+        lambda: users.list_gallery("g"),
+        lambda: users.remove_faces("g", [NOBODY]),
         lambda: users.delete_gallery("g"),
         lambda: users.add_person("g", "one"),
         lambda: users.attach("g", "one", [NOBODY]),
         lambda: users.identify_photo("g", photo(0), 0.0, 100),
-        lambda: users.list_people("g"),
+        lambda: users.remove_person("g", "one"),
         lambda: faces.identify_photo("g", photo(0), 0.0, 100),
     ]
     failures = [failure(users, call) for call in calls]
@@ -164,7 +165,7 @@ def test_what_a_broken_wire_leaves_behind(
     faces.create_gallery("g")
     disturb("IndexFaces", kind)
     failure(faces, lambda: faces.enrol("g", "one", photo(0), "tag"))
-    assert len(faces.list_faces("g", "one")) == enrolled
+    assert [len(one.face_ids) for one in faces.list_gallery("g").people] == [1] * enrolled
 
 
 def test_silence_is_transient(emulator: str, connect: Connect, disturb: Disturb, log: Log) -> None:
@@ -189,7 +190,9 @@ def test_conflicts_and_absences(users: RekognitionProvider) -> None:
             ("ResourceAlreadyExistsException", FailureKind.CONFLICT),
         ),
         (lambda: users.add_person("g", "two"), ("ConflictException", FailureKind.CONFLICT)),
-        (lambda: users.list_people("h"), absent),
+        (lambda: users.list_gallery("h"), absent),
+        (lambda: users.remove_person("g", "nobody"), absent),
+        (lambda: users.remove_faces("h", [NOBODY]), absent),
         (lambda: users.attach("g", "nobody", [NOBODY]), absent),
         (lambda: users.delete_gallery("h"), absent),
         (lambda: users.create_gallery("not one"), ("ValidationException", FailureKind.FATAL)),
@@ -355,7 +358,7 @@ def test_an_error_that_is_cut_off_is_transient(
     faces: RekognitionProvider, disturb: Disturb
 ) -> None:
     disturb("*", "half_body")
-    told = failure(faces, lambda: faces.list_faces("nowhere", "one"))
+    told = failure(faces, lambda: faces.list_gallery("nowhere"))
     assert (told.code, told.kind) == ("UnreadableAnswerError", FailureKind.TRANSIENT)
 
 
