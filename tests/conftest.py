@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,6 +68,21 @@ def audit_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Audit:
         )
 
     return call
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let waits of this process end at once, on a clock that they move on."""
+    slept_s = 0.0
+
+    def sleep(_clock: object, seconds: float) -> None:
+        nonlocal slept_s
+        slept_s += seconds
+
+    monkeypatch.setattr("audit.clock.WallClock.sleep", sleep)
+    monkeypatch.setattr("audit.clock.WallClock.now", lambda _clock: time.time() + slept_s)
+    # What this clock writes there would be the future to others.
+    monkeypatch.setenv("AUDIT_STATE", str(tmp_path / "state"))
 
 
 @pytest.fixture(autouse=True)

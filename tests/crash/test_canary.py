@@ -190,6 +190,7 @@ def test_a_run_with_cloaks_holds_photos_only_where_it_says(
 
 @every_service
 @pytest.mark.parametrize("kind", ["500", "lost_response", "half_body"])
+@pytest.mark.usefixtures("no_waiting")
 def test_a_storm_of_failures(
     case: Case,
     kind: str,
@@ -197,9 +198,7 @@ def test_a_storm_of_failures(
     tmp_path: Path,
     people: Path,
     endpoint: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("audit.clock.WallClock.sleep", lambda _clock, _seconds: None)
     disturb(endpoint, kind)
 
     stopped = audit_here(*arguments(case, people, endpoint))

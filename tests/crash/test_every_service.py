@@ -91,11 +91,6 @@ def endpoint(case: Case, servers: dict[str, str]) -> str:
     return servers[case.provider]
 
 
-@pytest.fixture
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.clock.WallClock.sleep", lambda _clock, _seconds: None)
-
-
 def experiment(case: Case, people: Path, endpoint: str) -> list[str]:
     return [
         *("--provider", case.provider, *case.options, "--endpoint", endpoint),

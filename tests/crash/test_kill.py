@@ -132,10 +132,10 @@ def test_a_killed_run_is_resumed_and_enrols_each_photo_once(
 
 
 @pytest.mark.parametrize("kind", ["lost_response", "reset", "500", "429"])
+@pytest.mark.usefixtures("no_waiting")
 def test_what_fails_on_the_wire_is_neither_lost_nor_done_twice(
-    audit_here: Audit, people: Path, endpoint: str, kind: str, monkeypatch: pytest.MonkeyPatch
+    audit_here: Audit, people: Path, endpoint: str, kind: str
 ) -> None:
-    monkeypatch.setattr("audit.clock.WallClock.sleep", lambda _clock, _seconds: None)
     rule = {"operation": "*", "every": 4, "kind": kind, "retry_after_s": 1}
     requests.post(f"{endpoint}/__emulator__/faults", json={"rules": [rule]}, timeout=10)
 
