@@ -164,6 +164,7 @@ def judge(trial: Trial, kills: int, seed: int) -> tuple[int, int, int, int, int]
     """Kill runs so many times in all; raise SystemExit if one ends otherwise than undisturbed."""
     dice = random.Random(seed)
     expected, planned = trial.undisturbed(), trial.planned()
+    held = gallery_shape(trial)
     done = runs = in_flight = beyond = 0
     while done < kills:
         run = f"killed-{runs}"
@@ -176,19 +177,22 @@ def judge(trial: Trial, kills: int, seed: int) -> tuple[int, int, int, int, int]
             raise SystemExit(f"{run}: {more} requests beyond the plan, {flying} were in flight")
         if trial.observations(run) != expected:
             raise SystemExit(f"{run}: other observations than undisturbed")
-        check_gallery(trial, run)
+        if gallery_shape(trial) != held or not holds_last_arm(trial, run):
+            raise SystemExit(f"{run}: the gallery holds {gallery_shape(trial)} instead of {held}")
     return done, runs, in_flight, planned, beyond
 
 
-def check_gallery(trial: Trial, run: str) -> None:
-    """Raise SystemExit if the gallery does not hold everybody's faces as often as planned."""
+def gallery_shape(trial: Trial) -> list[int]:
+    """Return how many faces each person of the one gallery has, ordered."""
     (gallery,) = trial.told("galleries")
-    seen = sorted(len(person["faces"]) for person in gallery["persons"])
-    if seen != sorted([6, *PEOPLE[1:]]):
-        raise SystemExit(f"{run}: the gallery holds {seen} faces by person")
+    return sorted(len(person["faces"]) for person in gallery["persons"])
+
+
+def holds_last_arm(trial: Trial, run: str) -> bool:
+    """Tell whether the protected person of the last arm is in the gallery."""
+    (gallery,) = trial.told("galleries")
     names = {person["person"] for person in gallery["persons"]}
-    if person_tag(run, "person-000", "fawkes-0.3-min") not in names:
-        raise SystemExit(f"{run}: the gallery does not hold the last arm's person")
+    return person_tag(run, "person-000", "fawkes-0.3-min") in names
 
 
 def _arguments() -> argparse.Namespace:
