@@ -29,7 +29,6 @@ class Forecast:
     cost_usd: float
     tier: str
     priced_on: str
-    months: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,6 @@ def forecast(capabilities: Capabilities, tier: Tier, calls: Sequence[Call]) -> F
         cost_usd=price_usd(tier, counts),
         tier=tier.name,
         priced_on=capabilities.priced_on,
-        months=total / tier.calls_per_month if tier.calls_per_month else 0.0,
     )
 
 

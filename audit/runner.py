@@ -172,16 +172,16 @@ def _carry_out(steps: Steps, executor: Executor, stop: Event, progress: Progress
     )
     least_s = executor.least_s([row.call.operation for row in open_rows])
     floor_s = least_s / max(len(open_rows), 1)
-    done = itertools.count(len(rows) - len(open_rows) + 1)
+    before = len(rows) - len(open_rows)
     with progress.stage("calls made", len(rows), floor_s=floor_s) as advance:
-        advance(len(rows) - len(open_rows))
+        advance(before)
         pulse = Pulse(executor, len(open_rows), floor_s)
 
         def work(row: CallRow) -> None:
             steps.carry_out(row)
             with pulse.lock:
                 pulse.done += 1
-                advance(next(done))
+                advance(before + pulse.done)
 
         workers = Workers(work, executor.threads, stop)
         for _, phase in itertools.groupby(open_rows, key=lambda row: row.call.phase):
