@@ -34,7 +34,7 @@ from providers.emulators.calibration import calibration
 from providers.emulators.options import Options
 from providers.emulators.server import running
 
-PEOPLE = [9, 3, 3, 3, 3, 3]
+PEOPLE = [20, *[6] * 10]
 LATENCY_MS = 15
 SERVICES = {
     "azure": ("azure",),
@@ -63,7 +63,7 @@ class Trial:
         provider, *options = SERVICES[service]
         self._asked = [
             *("--provider", provider, *options, "--endpoint", endpoint, "--tier", "emulator"),
-            *("--photos", str(people), "--person", "person-000", "--train", "6"),
+            *("--photos", str(people), "--person", "person-000", "--train", "12"),
             *("--level", "min", "--quiet"),
         ]
 
