@@ -68,9 +68,24 @@ def _service(name: str) -> list[Row]:
             rows = [_asked(provider, f"{name}: keys", lambda: _galleries(provider))]
             if provider.capabilities.gate_probe and rows[0]["ok"] == "ok":
                 rows.append(_asked(provider, f"{name}: approval", lambda: _approval(provider)))
-            return rows
+            return [*rows, *_quotas(provider)]
     except AuditError as error:
         return [_row(f"{name}: keys", good=False, seen=error.seen, remedy=error.remedy)]
+
+
+def _quotas(provider: Provider) -> list[Row]:
+    """Return a row for each tier with a monthly quota: what is left, as this machine counts."""
+    from audit import services
+    from audit.clock import WallClock
+
+    rows = []
+    for tier in provider.capabilities.tiers.values():
+        left = services.pacing_of(provider, tier, WallClock()).quota_left()
+        if left is not None:
+            seen = f"{left} of {tier.calls_per_month} calls are left this month (UTC) by this machine's count"
+            remedy = "" if left else "wait for the next month, or choose another --tier"
+            rows.append(_row(f"quota of tier {tier.name}", good=left > 0, seen=seen, remedy=remedy))
+    return rows
 
 
 def _asked(provider: Provider, check: str, ask: Callable[[], str]) -> Row:

@@ -85,6 +85,7 @@ class Executor:
         self._budget = budget
         self._clock = clock
         self._spent = ledger.attempts_by_operation()
+        self._sent: dict[int, tuple[str, float]] = {}
         self._lock = Lock()
 
     def least_s(self, operations: Sequence[str]) -> float:
@@ -99,6 +100,12 @@ class Executor:
     def waiting_until(self) -> float | None:
         """Return until when calls wait for a slot now, None if they don't."""
         return self._pacing.waiting_until()
+
+    def on_their_way(self) -> list[tuple[str, float]]:
+        """Return the operation and the age in seconds of calls without an answer, oldest first."""
+        now = time.perf_counter()
+        with self._lock:
+            return [(operation, now - began) for operation, began in self._sent.values()]
 
     def perform(
         self,
@@ -149,7 +156,8 @@ class Executor:
             self.ledger.sent(row.seq, utc(self._clock.now()))
         started = time.perf_counter()
         try:
-            answer = send()
+            with self._under_way(row.seq, operation, started):
+                answer = send()
         except Exception as error:
             told = error.failure if isinstance(error, CallFailed) else None
             failure = told or self.provider.classify(error)
@@ -160,6 +168,16 @@ class Executor:
         now = utc(self._clock.now())
         self.ledger.done(row.seq, now, _milliseconds_since(started), answer)
         return answer
+
+    @contextmanager
+    def _under_way(self, seq: int, operation: str, started: float) -> Iterator[None]:
+        with self._lock:
+            self._sent[seq] = operation, started
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._sent[seq]
 
     @contextmanager
     def _spending(self, operation: str) -> Iterator[None]:

@@ -10,9 +10,12 @@ _LINE_EVERY_S = 15.0
 
 
 class Advance(Protocol):
-    """Tells that `done` units of the stage are finished, of `total` if that has changed."""
+    """Tells that `done` units of the stage are finished, of `total` if that has changed.
 
-    def __call__(self, done: int, total: int | None = None) -> None:
+    `note` says what happens at this moment.
+    """
+
+    def __call__(self, done: int, total: int | None = None, note: str = "") -> None:
         """Show it."""
         ...
 
@@ -58,8 +61,8 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def _nothing(done: int, total: int | None = None) -> None:
-    del done, total
+def _nothing(done: int, total: int | None = None, note: str = "") -> None:
+    del done, total, note
 
 
 class _Lines:
@@ -68,20 +71,26 @@ class _Lines:
     def __init__(self, progress: Progress, name: str, total: int, floor_s: float) -> None:
         self._progress, self._name, self._total, self._floor_s = progress, name, total, floor_s
         self._started = self._told = time.monotonic()
+        self._over = False
         self._first: int | None = None  # what an earlier session did, or the cache held
 
-    def __call__(self, done: int, total: int | None = None) -> None:
+    def __call__(self, done: int, total: int | None = None, note: str = "") -> None:
         self._total = self._total if total is None else total
         now = time.monotonic()
         if self._first is None:
             self._first, self._started = done, now
-        if done < self._total and now - self._told < _LINE_EVERY_S:
+        is_over = done >= self._total
+        if self._over or (not is_over and now - self._told < _LINE_EVERY_S):
             return
-        self._told = now
+        self._told, self._over = now, is_over
         elapsed_s = now - self._started
         left = eta_s(done - self._first, self._total - self._first, elapsed_s, self._floor_s)
-        end = f"{duration(elapsed_s)}" if done >= self._total else f"about {duration(left)} left"
-        self._progress.say(f"{self._name}: {done} of {self._total}, {end}")
+        how = duration(elapsed_s) if is_over else _joined(f"about {duration(left)} left", note)
+        self._progress.say(f"{self._name}: {done} of {self._total}, {how}")
+
+
+def _joined(left: str, note: str) -> str:
+    return f"{left}; {note}" if note else left
 
 
 @contextmanager
@@ -100,12 +109,13 @@ def _bar(name: str, total: int, floor_s: float) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(name, total=total, left="")
 
-        def advance(done: int, total: int | None = None) -> None:
+        def advance(done: int, total: int | None = None, note: str = "") -> None:
             nonlocal first, started
             if first is None:
                 first, started = done, time.monotonic()
             whole = total if total is not None else (bar.tasks[0].total or 0)
             left = eta_s(done - first, int(whole) - first, time.monotonic() - started, floor_s)
-            bar.update(task, completed=done, total=whole, left=f"{duration(left)} left")
+            shown = _joined(f"{duration(left)} left", note)
+            bar.update(task, completed=done, total=whole, left=shown)
 
         yield advance

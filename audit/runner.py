@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Any
 
 from audit import cloaks, manifest, preparation, purge, records, services
@@ -175,17 +175,18 @@ def _carry_out(steps: Steps, executor: Executor, stop: Event, progress: Progress
     before = len(rows) - len(open_rows)
     with progress.stage("calls made", len(rows), floor_s=floor_s) as advance:
         advance(before)
-        pulse = Pulse(executor, len(open_rows), floor_s)
+        pulse = Pulse(executor, advance, before, len(rows), floor_s)
+        counting = Lock()
 
         def work(row: CallRow) -> None:
             steps.carry_out(row)
-            with pulse.lock:
+            with counting:
                 pulse.done += 1
-                advance(before + pulse.done)
 
         workers = Workers(work, executor.threads, stop)
         for _, phase in itertools.groupby(open_rows, key=lambda row: row.call.phase):
             workers.carry_out(_lanes(executor, list(phase)), pulse.beat)
+        pulse.beat()
 
 
 def _lanes(executor: Executor, rows: list[CallRow]) -> list[list[CallRow]]:

@@ -6,7 +6,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from audit import prices, settings
-from audit.clock import WallClock
+from audit.clock import Clock, WallClock
 from audit.errors import UserError
 from audit.execution import Budget, Executor
 from audit.experiment import Experiment
@@ -104,11 +104,15 @@ def executor(
     `stop` ends its waits.
     """
     clock = WallClock(stop)
-    file = state_folder() / "pacing.db"
     tier = tier_of(experiment)
-    pacing = Pacing(file, provider.account, tier, clock)
+    pacing = pacing_of(provider, tier, clock)
     threads = threads_for(tier, provider.capabilities)
     return Executor(provider, ledger, pacing, budget or Budget(), clock, threads)
+
+
+def pacing_of(provider: Provider, tier: Tier, clock: Clock) -> Pacing:
+    """Return the pace of a provider's account, which all processes of the user share."""
+    return Pacing(state_folder() / "pacing.db", provider.account, tier, clock)
 
 
 @contextmanager

@@ -213,6 +213,7 @@ def test_doctor_asks_whether_identification_is_approved(
 
     checks = {row["check"]: row for row in json.loads(told)}
     assert checks["azure: keys"]["ok"] == "ok"
+    assert checks["quota of tier F0"]["seen"].startswith("30000 of 30000 calls are left")
     assert checks["azure: approval"]["ok"] == ("no" if gated else "ok")
     assert ("https://aka.ms/facerecognition" in checks["azure: approval"]["seen"]) == gated
     assert "planted" not in told
