@@ -176,7 +176,7 @@ def main() -> None:
 
 def measure(experiment: Experiment, folder: RunFolder, calls: int) -> None:
     """Plan and carry out about so many calls, and print what each stage takes."""
-    photo_set = PhotoSet(folder.path, tuple(photos(calls)))
+    photo_set = PhotoSet(folder.path, tuple(photos(calls, folder.path)))
     print(f"idle: {_peak_mb():.0f} MB with {len(photo_set.photos)} photos known")
     prepared = plan(experiment, folder, photo_set)
     provider = Instant(services.capabilities_of(experiment))
@@ -197,19 +197,19 @@ def measure(experiment: Experiment, folder: RunFolder, calls: int) -> None:
         print(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB")
 
 
-def photos(calls: int) -> Iterator[Photo]:
+def photos(calls: int, root: Path) -> Iterator[Photo]:
     """Yield photos of as many people as make about so many calls; none has a file."""
     for number in range(max(1, calls // _CALLS_PER_PROTECTED)):
-        yield from _photos_of(f"protected-{number:05d}", _TRAIN + _PROBES)
+        yield from _photos_of(root / f"protected-{number:05d}", _TRAIN + _PROBES)
     for number in range(max(1, calls // _CALLS_PER_DECOY)):
-        yield from _photos_of(f"decoy-{number:05d}", _DECOY_PHOTOS)
+        yield from _photos_of(root / f"decoy-{number:05d}", _DECOY_PHOTOS)
 
 
-def _photos_of(person: str, count: int) -> Iterator[Photo]:
+def _photos_of(folder: Path, count: int) -> Iterator[Photo]:
     for number in range(count):
-        file = f"{person}/{number:03d}.jpg"
-        digest = sha256(file.encode()).hexdigest()
-        yield Photo(digest, person, Path(file), 512, 512, sha256(digest.encode()).hexdigest())
+        digest = sha256(f"{folder.name}/{number}".encode()).hexdigest()
+        fingerprint = sha256(digest.encode()).hexdigest()
+        yield Photo(digest, folder.name, folder / f"{number}.jpg", 512, 512, fingerprint)
 
 
 def plan(experiment: Experiment, folder: RunFolder, photo_set: PhotoSet) -> Prepared:
