@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from audit.calls import Call, CallRow, CallState
 from audit.execution import Answer, CallFailed, Executor
 from audit.expansion import SHARED, person_tag
-from audit.ledger import Call, CallRow, CallState
 from audit.sending import Sender
 from providers.base import EXPIRED, Failure, FailureKind, RemotePerson, TrainingState
 

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from audit.calls import CallRow, CallState
 from audit.enrolment import Enrolment
 from audit.execution import Answer, CallFailed, Executor
-from audit.ledger import CallRow, CallState
 from providers.base import Failure, FailureKind
 
 

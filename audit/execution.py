@@ -18,9 +18,10 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
+from audit.calls import CallRow, CallState
 from audit.clock import Clock, utc
 from audit.errors import ServiceRefused, Stopped
-from audit.ledger import CallRow, CallState, Ledger
+from audit.ledger import Ledger
 from audit.pacing import Pacing
 from providers.base import Failure, FailureKind, Provider
 
@@ -122,8 +123,7 @@ class Executor:
 
         def attempt() -> Answer:
             nonlocal doubtful
-            if doubtful and (found := find()) is not None:
-                self.settle(row, found)
+            if doubtful and (found := self._find(row, find)) is not None:
                 return found
             doubtful = True
             try:
@@ -144,6 +144,15 @@ class Executor:
         except CallFailed as failed:
             _give_up(failed)
             return None
+
+    def _find(self, row: CallRow, find: Callable[[], Answer | None]) -> Answer | None:
+        with self.ledger.together():
+            found = find()
+            if found is None:
+                self.ledger.set_state(row.seq, CallState.PLANNED)
+            else:
+                self.settle(row, found)
+            return found
 
     def settle(self, row: CallRow, answer: Answer) -> None:
         """Record the answer to a call that the service carried out without telling so."""

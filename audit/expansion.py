@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 
-from audit.ledger import Call
+from audit.calls import Call
 from audit.types import Arm, Game, Photo, Split, content_hash
 from providers.base import Capabilities
 

@@ -7,71 +7,16 @@ when the method returns, so that after a crash only rows in `sent` are in doubt.
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields, replace
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, fields, replace
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from typing import Any
 
+from audit.calls import COLUMNS, Call, CallRow, CallState, call_row, insert, planned_row
 from audit.ledger_writer import Change, Writer, connect
-from audit.types import Observation, content_hash
-
-
-class CallState(StrEnum):
-    """Where a call is on its way.
-
-    `unknown`: it was sent and no answer came, so the service may or may not have done it.
-    `skipped`: an earlier answer made it pointless.
-    """
-
-    PLANNED = "planned"
-    SENT = "sent"
-    UNKNOWN = "unknown"
-    DONE = "done"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request to a service. `person` is our name, `photos` are source photos' hashes.
-
-    `repeat` tells calls apart that are alike in everything else, such as polls. Calls of one
-    `phase` may be made in any order and at once, once those of the phases before are answered.
-    """
-
-    provider: str
-    verb: str
-    operation: str
-    arm: str
-    gallery: str = ""
-    person: str = ""
-    photos: tuple[str, ...] = ()
-    repeat: int = 0
-    phase: int = 0
-
-    @property
-    def id(self) -> str:
-        """Return the hash of the call's content; when it is made is no part of it."""
-        names = (field.name for field in fields(self) if field.name != "phase")
-        return content_hash({name: getattr(self, name) for name in names})
-
-
-@dataclass(frozen=True, slots=True)
-class CallRow:
-    """A call and what became of it."""
-
-    seq: int
-    call: Call
-    state: CallState
-    attempts: int
-    sent_utc: str | None
-    latency_ms: float | None
-    result: Mapping[str, Any]
-    failure_kind: str | None
-    failure_code: str | None
-    failure_message: str | None
+from audit.types import Observation
 
 
 class Ledger:
@@ -85,6 +30,7 @@ class Ledger:
         self._writer = Writer(file)
         self._reader = connect(file)
         self._reading = Lock()
+        self._held = _Held()
 
     def close(self) -> None:
         """Finish what is being written and close the file."""
@@ -99,8 +45,8 @@ class Ledger:
 
     def add(self, calls: Iterable[Call]) -> None:
         """Add planned calls in order, all or none; those already there are left as they are."""
-        rows = [_planned_row(call) for call in calls]
-        self._writer.write(lambda database: _insert(database, rows))
+        rows = [planned_row(call) for call in calls]
+        self._writer.write(lambda database: insert(database, rows))
 
     def append(self, call: Call) -> CallRow:
         """Add one more call like `call`, numbered apart from those that are there."""
@@ -112,11 +58,28 @@ class Ledger:
                 (call.verb, call.arm, call.person, json.dumps(call.photos)),
             ).fetchone()
             numbered = replace(call, repeat=repeat)
-            _insert(database, [_planned_row(numbered)])
+            insert(database, [planned_row(numbered)])
             return numbered.id
 
         (row,) = self._calls(id=self._writer.write(change))
         return row
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Commit this thread's answers at once with what follows from them, at the end of this.
+
+        Or earlier, before a further call is sent. A crash between an answer and its consequence
+        would make the same question be asked twice.
+        """
+        if self._held.changes is not None:  # within another one
+            yield
+            return
+        self._held.changes = []
+        try:
+            yield
+        finally:
+            changes, self._held.changes = self._held.changes, None
+            self._writer.write(_all(changes))
 
     def doubt_unanswered(self) -> None:
         """Mark what a dead process had sent as unknown."""
@@ -138,6 +101,9 @@ class Ledger:
                 (utc, seq),
             )
 
+        if self._held.changes:
+            self._writer.write(_all(self._held.changes))
+            self._held.changes = []
         self._writer.write(change)
 
     def put_off(self, seq: int, latency_ms: float, outcome: str, *, doubtful: bool) -> None:
@@ -161,7 +127,7 @@ class Ledger:
     def set_state(self, seq: int, state: CallState) -> None:
         """Skip a call, or plan it anew."""
         query = "UPDATE calls SET state = ? WHERE seq = ?"
-        self._writer.write(_statement(query, state, seq))
+        self._write(_statement(query, state, seq))
 
     def set_gallery(self, name: str, state: str) -> None:
         """Record that a gallery was `created`, `deleted` or found `gone`."""
@@ -247,14 +213,20 @@ class Ledger:
             query = f"UPDATE calls SET {columns} WHERE seq = ?"  # noqa: S608 - names of ours
             database.execute(query, (*values.values(), seq))
 
-        self._writer.write(change)
+        self._write(change)
+
+    def _write(self, change: Change[None]) -> None:
+        if self._held.changes is None:
+            self._writer.write(change)
+        else:
+            self._held.changes.append(change)
 
     def _calls(self, **wanted: str | None) -> list[CallRow]:
         given = {name: value for name, value in wanted.items() if value is not None}
         where = " AND ".join(f"{name} = :{name}" for name in given) or "TRUE"
-        query = f"SELECT {_COLUMNS} FROM calls WHERE {where} ORDER BY seq"  # noqa: S608 - names of ours
+        query = f"SELECT {COLUMNS} FROM calls WHERE {where} ORDER BY seq"  # noqa: S608 - names of ours
         with self._reading:
-            return [_call_row(row) for row in self._reader.execute(query, given)]
+            return [call_row(row) for row in self._reader.execute(query, given)]
 
     def _query(self, query: str) -> list[tuple[Any, ...]]:
         # A connection goes on seeing what it saw until its last query is through: one at a time.
@@ -262,59 +234,22 @@ class Ledger:
             return self._reader.execute(query).fetchall()
 
 
+class _Held(local):
+    """What a thread has written and not committed yet, None outside of `together`."""
+
+    changes: list[Change[None]] | None = None
+
+
+def _all(changes: Sequence[Change[None]]) -> Change[None]:
+    def change(database: sqlite3.Connection) -> None:
+        for part in changes:
+            part(database)
+
+    return change
+
+
 def _statement(query: str, *values: object) -> Change[None]:
     def change(database: sqlite3.Connection) -> None:
         database.execute(query, values)
 
     return change
-
-
-def _planned_row(call: Call) -> tuple[str | int, ...]:
-    return (
-        call.id,
-        call.provider,
-        call.verb,
-        call.operation,
-        call.arm,
-        call.gallery,
-        call.person,
-        json.dumps(call.photos),
-        call.repeat,
-        call.phase,
-    )
-
-
-def _insert(database: sqlite3.Connection, rows: Sequence[tuple[str | int, ...]]) -> None:
-    """Add planned calls; a gallery is known before the call that creates it can be made."""
-    database.executemany(
-        "INSERT OR IGNORE INTO calls (id, provider, verb, operation, arm, gallery, person,"
-        " photos, repeat, phase, state) VALUES (?,?,?,?,?,?,?,?,?,?, 'planned')",
-        rows,
-    )
-    database.execute(
-        "INSERT OR IGNORE INTO galleries SELECT gallery, arm, 'planned' FROM calls"
-        " WHERE verb = 'create_gallery' ORDER BY seq"
-    )
-
-
-_COLUMNS = (
-    "provider, verb, operation, arm, gallery, person, photos, repeat, phase,"
-    " seq, state, attempts, sent_utc, latency_ms, result,"
-    " failure_kind, failure_code, failure_message"
-)
-
-
-def _call_row(row: tuple[Any, ...]) -> CallRow:
-    provider, verb, operation, arm, gallery, person, photos, repeat, phase, *rest = row
-    seq, state, attempts, sent_utc, latency_ms, result, *failure = rest
-    named = tuple(json.loads(photos))
-    return CallRow(
-        seq,
-        Call(provider, verb, operation, arm, gallery, person, named, repeat, phase),
-        CallState(state),
-        attempts,
-        sent_utc,
-        latency_ms,
-        json.loads(result) if result else {},
-        *failure,
-    )

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from audit.calls import Call
 from audit.errors import UserError
-from audit.ledger import Call
 from audit.pacing import spacing_s
 from audit.progress import duration
 from audit.types import Photo, Split

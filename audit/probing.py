@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
+from audit.calls import CallRow, CallState
 from audit.enrolment import Enrolment
 from audit.execution import Answer, CallFailed, Executor
 from audit.expansion import SHARED
-from audit.ledger import CallRow, CallState
 from audit.sending import Sender
 from providers.base import FailureKind
 

@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from audit import manifest, services
+from audit.calls import Call, CallState
 from audit.errors import AuditError, ServiceRefused, Stopped, UserError
 from audit.execution import Answer, CallFailed, Executor
 from audit.expansion import GALLERY_PREFIX
 from audit.experiment import Experiment, read_toml, resolve
 from audit.folders import RunFolder, private_folder, state_folder
-from audit.ledger import Call, CallState, Ledger
+from audit.ledger import Ledger
 from audit.progress import Progress
 from providers.base import FailureKind, Provider
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from audit.calls import CallRow, CallState
 from audit.expansion import SHARED, person_tag
-from audit.ledger import CallRow, CallState, Ledger
+from audit.ledger import Ledger
 from audit.types import Arm, Observation, Outcome, Split
 
 

@@ -14,12 +14,13 @@ from threading import Event, Lock
 from typing import Any
 
 from audit import cloaks, manifest, preparation, purge, records, services
+from audit.calls import CallRow, CallState
 from audit.clock import utc
 from audit.execution import Budget, Executor
 from audit.expansion import Service, expand
 from audit.experiment import Experiment, read_toml, resolve, to_toml
 from audit.folders import RunFolder, new_run, private_folder, write_whole
-from audit.ledger import CallRow, CallState, Ledger
+from audit.ledger import Ledger
 from audit.plan import Forecast, as_rows, check_sizes, forecast
 from audit.preparation import Prepared
 from audit.probing import Question

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
+from audit.calls import CallRow, CallState
 from audit.enrolment import Enrolment
 from audit.errors import Stopped
 from audit.exchange import Exchange
 from audit.execution import CallFailed, Executor
-from audit.ledger import CallRow, CallState
 from audit.probing import Probing, Question
 from audit.sending import Sender
 

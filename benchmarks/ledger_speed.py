@@ -19,7 +19,8 @@ from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
-from audit.ledger import Call, Ledger
+from audit.calls import Call
+from audit.ledger import Ledger
 
 _UTC = "2026-01-01T00:00:00.000+00:00"
 _BOUND_COMMITS = 2000

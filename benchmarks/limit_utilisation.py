@@ -2,8 +2,9 @@
 
     python benchmarks/limit_utilisation.py
 
-The Azure emulator, a process of its own, enforces the exact sliding window; the real adapter asks
-it for its galleries, at the pace of `audit.pacing`, from as many threads as the latency needs.
+The Azure emulator, a process of its own, enforces the exact sliding window; the runner's executor
+asks it for its galleries, with the real adapter, pacing and ledger, from as many threads as the
+latency needs.
 `of the bound` is the wall time, the last answer's latency included, over calls / rate;
 `throttled` counts the emulator's 429 answers. On a machine that is busy otherwise, calls are held
 up by more than the margin (16 ms of a second at 20 per second), and one is throttled now and then.
@@ -15,6 +16,7 @@ import os
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,10 +25,13 @@ import requests
 from emulator_clients import started
 from emulator_memory import StandIn
 
+from audit.calls import Call, CallRow
 from audit.clock import WallClock
+from audit.execution import Budget, Executor
+from audit.ledger import Ledger
 from audit.pacing import Pacing
 from providers.azure import AzureProvider
-from providers.base import FailureKind, Rate, Tier
+from providers.base import Rate, Tier
 from providers.emulators.calibration import calibration
 from providers.emulators.options import Options
 from providers.emulators.server import serve
@@ -96,26 +101,23 @@ def call(url: str, file: Path, case: Case, calls: int) -> tuple[float, float]:
     provider = AzureProvider(url, "benchmark")
     tier = Tier("benchmark", (Rate(case.calls_per_s, 1),), 0.0)
     pacing = Pacing(file, provider.account, tier, WallClock())
-    _answered(provider, pacing)  # the SDK's first call takes longer, and the pace does not know it
-    began = time.time()
-    with ThreadPoolExecutor(case.threads) as threads:
-        list(threads.map(lambda _: _answered(provider, pacing), range(calls)))
-    return began, time.time()
+    with closing(Ledger(file.with_name(f"{os.getpid()}.db"))) as ledger:
+        ledger.add(_planned(number) for number in range(calls + 1))
+        executor = Executor(provider, ledger, pacing, Budget(), WallClock(), case.threads)
+
+        def ask(row: CallRow) -> None:
+            executor.perform(row, lambda: {"galleries": len(provider.list_galleries())})
+
+        first, *others = ledger.calls()
+        ask(first)  # the SDK's first call takes longer, and the pace does not know it
+        began = time.time()
+        with ThreadPoolExecutor(case.threads) as threads:
+            list(threads.map(ask, others))
+        return began, time.time()
 
 
-def _answered(provider: AzureProvider, pacing: Pacing) -> None:
-    """Call until it is answered."""
-    while True:
-        pacing.wait(_OPERATION)
-        try:
-            provider.list_galleries()
-        except Exception as error:
-            failure = provider.classify(error)
-            if failure.kind is not FailureKind.THROTTLED:
-                raise
-            pacing.slow_down(failure.retry_after_s or 1.0)
-        else:
-            return
+def _planned(number: int) -> Call:
+    return Call("azure", "list_galleries", _OPERATION, "control", "", photos=(str(number),))
 
 
 def _arguments() -> argparse.Namespace:

@@ -25,11 +25,12 @@ from threading import Event
 from ledger_speed import durable_commits_per_s
 
 from audit import preparation, records, runner, services
+from audit.calls import Call
 from audit.execution import Budget, Executor
 from audit.expansion import Service, expand
 from audit.experiment import Experiment
 from audit.folders import RunFolder, private_folder
-from audit.ledger import Call, Ledger
+from audit.ledger import Ledger
 from audit.manifest import Manifest
 from audit.plan import forecast
 from audit.preparation import Prepared

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.calls import Call
 from audit.expansion import SHARED, Service, expand
-from audit.ledger import Call
 from audit.types import Arm, Game, Photo, Split
 from providers import registry
 

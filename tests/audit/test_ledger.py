@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from audit.calls import Call, CallState
 from audit.errors import UserError
-from audit.ledger import Call, CallState, Ledger
+from audit.ledger import Ledger
 from audit.types import Observation, Outcome
 
 ENROL = Call("azure", "enrol", "AddFace", "control", "audit-1-0", "ann", ("aa",))
@@ -220,7 +221,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from audit.errors import Stopped
-from audit.ledger import Call, Ledger
+from audit.calls import Call
+from audit.ledger import Ledger
 ledger = Ledger(Path(sys.argv[1]))
 limit = 500_000
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
@@ -316,3 +318,71 @@ def test_each_commit_is_forced_to_the_disk(ledger: Ledger) -> None:
 
     assert database.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
     assert database.execute("PRAGMA synchronous").fetchall() == [(2,)]  # FULL
+
+
+def states_on_disk(file: Path) -> list[str]:
+    with closing(sqlite3.connect(file)) as database:
+        return [state for (state,) in database.execute("SELECT state FROM calls ORDER BY seq")]
+
+
+def test_an_answer_and_what_follows_from_it_are_one_commit(ledger: Ledger, tmp_path: Path) -> None:
+    file = tmp_path / "ledger.db"
+    ledger.add(many(2))
+    question, asked_about = (row.seq for row in ledger.calls())
+    ledger.sent(question, UTC)
+    with ledger.together():
+        ledger.done(question, UTC, 1.0, {"faces": 1})
+        assert states_on_disk(file) == ["sent", "planned"]
+        ledger.done(asked_about, UTC, 0.0, {"face_id": "f"})
+        assert states_on_disk(file) == ["sent", "planned"]
+
+    assert states_on_disk(file) == ["done", "done"]
+
+
+def test_earlier_answers_are_committed_before_the_next_call_is_sent(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    file = tmp_path / "ledger.db"
+    ledger.add(many(2))
+    first, second = (row.seq for row in ledger.calls())
+    ledger.sent(first, UTC)
+    with ledger.together():
+        ledger.done(first, UTC, 1.0, {"next": "page 2"})
+        ledger.sent(second, UTC)
+        assert states_on_disk(file) == ["done", "sent"]
+        ledger.done(second, UTC, 1.0, {"next": ""})
+
+    assert states_on_disk(file) == ["done", "done"]
+
+
+def test_what_other_threads_write_is_not_held_back(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.add(many(1))
+    (row,) = ledger.calls()
+    with ledger.together(), ThreadPoolExecutor(1) as other:
+        other.submit(ledger.done, row.seq, UTC, 1.0, {}).result(timeout=30)
+        assert states_on_disk(tmp_path / "ledger.db") == ["done"]
+
+
+def test_answers_are_kept_when_the_thread_fails(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.add(many(1))
+    (row,) = ledger.calls()
+
+    def fail() -> None:
+        with ledger.together():
+            ledger.done(row.seq, UTC, 1.0, {})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert states_on_disk(tmp_path / "ledger.db") == ["done"]
+
+
+def test_one_commit_within_another_is_part_of_it(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.add(many(1))
+    (row,) = ledger.calls()
+    with ledger.together():
+        with ledger.together():
+            ledger.done(row.seq, UTC, 1.0, {})
+        assert states_on_disk(tmp_path / "ledger.db") == ["planned"]
+
+    assert states_on_disk(tmp_path / "ledger.db") == ["done"]

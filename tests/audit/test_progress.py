@@ -11,9 +11,10 @@ from threading import Event
 
 import pytest
 
+from audit.calls import Call
 from audit.clock import Abandoned, WallClock
 from audit.execution import Budget, Executor
-from audit.ledger import Call, Ledger
+from audit.ledger import Ledger
 from audit.pacing import Pacing
 from audit.progress import Progress
 from audit.pulse import Pulse

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from audit import status
+from audit.calls import Call, CallState
 from audit.clock import utc
 from audit.folders import RunFolder
-from audit.ledger import Call, CallState, Ledger
+from audit.ledger import Ledger
 
 Audit = Callable[..., subprocess.CompletedProcess[str]]
 CREATE = Call("azure", "create_gallery", "CreateLargePersonGroup", "control", "audit-1-0")

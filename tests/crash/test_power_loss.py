@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from audit.ledger import Call, Ledger
+from audit.calls import Call
+from audit.ledger import Ledger
 
 UTC = "2026-01-01T00:00:00.000+00:00"
 CALLS = [
@@ -146,7 +147,8 @@ _WRITERS = """
 import os, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from audit.ledger import Call, Ledger
+from audit.calls import Call
+from audit.ledger import Ledger
 ledger = Ledger(Path(sys.argv[1]))
 ledger.add(Call("azure", "enrol", "AddFace", "control", photos=(str(n),)) for n in range(8_000))
 def carry_out(seq):

@@ -18,10 +18,11 @@ import pytest
 import requests
 
 from audit import purge
+from audit.calls import Call
 from audit.errors import ServiceRefused, Stopped
 from audit.experiment import resolve, to_toml
 from audit.folders import RunFolder
-from audit.ledger import Call, Ledger
+from audit.ledger import Ledger
 from audit.progress import Progress
 from audit.services import opened
 from cloaker.networks import bundled
