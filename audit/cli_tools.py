@@ -22,7 +22,13 @@ def cloak(
     level: Annotated[str, typer.Option(help="min, low, mid or high.")],
     out: Annotated[Path, typer.Option(help="The folder for the cloaked photos.")],
     system: Annotated[str, typer.Option(help="Cloaking system.")] = "fawkes-0.3",
-    network: Annotated[str, typer.Option(help="The network that cloaks.")] = "bundled-mixer",
+    network: Annotated[
+        list[str] | None, typer.Option(help="A network that cloaks. Repeatable. [bundled-mixer]")
+    ] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A parameter of the system, key=value. Repeatable."),
+    ] = None,
     targets: Annotated[str, typer.Option(help="same or separate.")] = "same",
     seed: Annotated[int, typer.Option(help="Seed of the cloaks.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
@@ -34,7 +40,9 @@ def cloak(
     from audit.experiment import resolve
     from audit.progress import Progress
 
-    given = {"network": network, "targets": targets, "seed": seed, "device": device}
+    given: dict[str, Any] = {"targets": targets, "seed": seed, "device": device}
+    given |= {"network": network} if network else {}
+    given |= {"set": parameters} if parameters else {}
     experiment = resolve(None, {"provider": "mock", "system": [system], "level": [level]} | given)
     table(cloak_folder(photos, out, experiment, Progress(quiet=quiet)), as_json=as_json)
 

@@ -38,9 +38,9 @@ def cloak_folder(
     device = resolve(experiment.device)
     with _one_folder_per_person(photos) as root:
         photo_set = load_photos(root, device, progress)
-        refuse_bundled_networks(photo_set, [experiment.network])
-        network = registry.load(experiment.network, device)
-        order = _Order(photo_set, out, experiment, network, device, progress)
+        refuse_bundled_networks(photo_set, experiment.network)
+        networks = [registry.load(name, device) for name in experiment.network]
+        order = _Order(photo_set, out, experiment, networks, device, progress)
         rows = [row for person in photo_set.people for row in order.cloak(person)]
     write_jsonl(out / "cloaks.jsonl", order.records)
     return rows + [
@@ -66,7 +66,7 @@ class _Order:
     photo_set: PhotoSet
     out: Path
     experiment: Experiment
-    network: "EmbeddingNetwork"
+    networks: Sequence["EmbeddingNetwork"]
     device: str
     progress: Progress
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -81,7 +81,7 @@ class _Order:
         ):
             result = cloak_person(
                 self._cloak(),
-                self.network,
+                self.networks,
                 photos,
                 self._candidates(person),
                 out=Path(scratch),
@@ -105,7 +105,7 @@ class _Order:
 
     def _cloak(self) -> Cloak:
         (system,), (level,) = self.experiment.system, self.experiment.level
-        weights = {self.experiment.network: self.network.weights_sha256}
+        weights = {network.name: network.weights_sha256 for network in self.networks}
         return cloak_of(self.experiment, system, level, weights)
 
     def _candidates(self, person: str) -> Mapping[str, Sequence[Photo]]:

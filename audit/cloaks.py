@@ -74,13 +74,20 @@ def forecast(experiment: Experiment, prepared: Prepared) -> CloakingForecast:
     from cloaker.networks import registry
     from cloaker.speed import seconds_per_step
 
+    device = resolve(experiment.device)
+    networks = [registry.load(name, device) for name in experiment.network]
+    step_s: dict[str, float] = {}
     steps = pixels = 0
+    seconds = 0.0
     for job in jobs(experiment, Path(), prepared, {}):
         photos = [photo for some in job.photos.values() for photo in some]
-        steps += len(photos) * int(job.cloak.parameters["steps"])
+        parameters, system = job.cloak.parameters, job.cloak.system
+        if system not in step_s:
+            step_s[system] = seconds_per_step(system, parameters, networks)
+        steps += len(photos) * int(parameters["steps"])
+        seconds += len(photos) * int(parameters["steps"]) * step_s[system]
         pixels += sum(photo.width * photo.height for photo in photos)
-    network = registry.load(experiment.network, resolve(experiment.device))
-    return CloakingForecast(steps, steps * seconds_per_step(network), pixels * _PNG_BYTES_PER_PIXEL)
+    return CloakingForecast(steps, seconds, pixels * _PNG_BYTES_PER_PIXEL)
 
 
 def cloak_of(experiment: Experiment, system: str, level: str, networks: Mapping[str, str]) -> Cloak:
@@ -90,7 +97,7 @@ def cloak_of(experiment: Experiment, system: str, level: str, networks: Mapping[
     return Cloak(
         system=system,
         level=level,
-        parameters=levels.resolve(system, level),
+        parameters=levels.resolve(system, level, experiment.set),
         networks=networks,
         targets=experiment.targets,
         seed=experiment.seed,
@@ -113,13 +120,13 @@ def cloak_all(
     from cloaker.networks import registry
 
     device = resolve(experiment.device)
-    network = registry.load(experiment.network, device)
-    weights = {experiment.network: network.weights_sha256}
+    networks = [registry.load(name, device) for name in experiment.network]
+    weights = {network.name: network.weights_sha256 for network in networks}
     private_folder(folder.cloaked)
     files: dict[str, dict[str, Path]] = {}
     rows: list[CloakedPhoto] = []
     for job in jobs(experiment, folder.cloaked, prepared, weights):
-        made = _cloak_job(job, prepared, network, device, progress)
+        made = _cloak_job(job, prepared, networks, device, progress)
         files[job.arm.name] = {row.source_sha256: job.folder / row.file for row in made}
         rows.extend(_in_run(row, job, folder) for row in made)
     _keep_examples(folder, prepared, rows)
@@ -150,7 +157,11 @@ def _made_before(
 
 
 def _cloak_job(
-    job: Job, prepared: Prepared, network: "EmbeddingNetwork", device: str, progress: Progress
+    job: Job,
+    prepared: Prepared,
+    networks: Sequence["EmbeddingNetwork"],
+    device: str,
+    progress: Progress,
 ) -> list[CloakedPhoto]:
     steps = int(job.cloak.parameters["steps"])
     total = sum(len(photos) for photos in job.photos.values()) * steps
@@ -159,7 +170,7 @@ def _cloak_job(
         for photos in job.photos.values():
             result = cloak_person(
                 job.cloak,
-                network,
+                networks,
                 photos,
                 prepared.split.target or prepared.split.decoy,
                 out=job.folder,
@@ -178,7 +189,7 @@ def _counted_from(before: int, advance: Advance) -> Callable[[int, int], None]:
 
 def cloak_person(
     cloak: Cloak,
-    network: "EmbeddingNetwork",
+    networks: Sequence["EmbeddingNetwork"],
     photos: Sequence[Photo],
     candidates: Mapping[str, Sequence[Photo]],
     *,
@@ -195,7 +206,7 @@ def cloak_person(
     with disk_errors(out):
         return cloaking.cloak_photos(
             cloak,
-            network,
+            networks,
             photos,
             candidates,
             read=pixels,

@@ -28,8 +28,9 @@ class Enrolment:
         self._faces: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
         self._person_of: dict[str, str] = {}
         self._refused = set[tuple[str, str]]()
-        for row in self._ledger.calls(state=CallState.DONE):
-            self._note(row, row.result)
+        for verb in ("add_person", "enrol", "attach"):
+            for row in self._ledger.calls(verb=verb, state=CallState.DONE):
+                self._note(row, row.result)
         self.steps: Mapping[str, Callable[[CallRow], None]] = {
             "create_gallery": self._create_gallery,
             "add_person": self._add_person,

@@ -4,21 +4,33 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from audit.errors import UserError
 from audit.types import Arm, Game, Targets
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
-
 _FRESH = "fresh"
+
+
+def _several(names: object) -> object:
+    """Read one name as a list of one: so it stands in the files of older runs."""
+    return (names,) if isinstance(names, str) else names
 
 
 class Experiment(BaseModel):
     """What is asked, of whom, with which photos. Its keys are the names of the flags.
 
-    `network` cloaks. `recogniser` is the network of the recogniser on this machine, the one behind
+    `network` cloaks, and `set` holds parameters of the cloaking systems, key=value. `recogniser` is the network of the recogniser on this machine, the one behind
     an emulator or that of provider `local`, and `matching` is how it tells people apart. `gallery`,
     `region`, `quality_filter` and `api_version` are for the services that know them. `photos` None
     means the bundled generated people, `candidates` None as many as the service gives. Without
@@ -54,7 +66,10 @@ class Experiment(BaseModel):
     targets: Targets = Targets.SAME
     cloaked_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     game: Game = Game.POISON
-    network: str = "bundled-mixer"
+    set: tuple[str, ...] = ()
+    network: Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)] = (
+        "bundled-mixer",
+    )
     recogniser: str = "bundled-conv"
     matching: Literal["nearest", "centroid", "linear"] = "nearest"
     device: str = "auto"

@@ -79,8 +79,13 @@ def _experiment_options(  # noqa: PLR0913 - each is an option that the contract 
         bool | None, typer.Option("--emulate", help="Use the local emulator; no key needed.")
     ] = None,
     endpoint: Annotated[str | None, typer.Option(help="The service's address.")] = None,
+    set: Annotated[  # noqa: A002 - the option is called so
+        list[str] | None,
+        typer.Option(help="A parameter of the cloaking systems, key=value. Repeatable."),
+    ] = None,
     network: Annotated[
-        str | None, typer.Option(help="The embedding network that cloaks. [bundled-mixer]")
+        list[str] | None,
+        typer.Option(help="An embedding network that cloaks. Repeatable. [bundled-mixer]"),
     ] = None,
     recogniser: Annotated[
         str | None,

@@ -157,7 +157,7 @@ def restore(folder: RunFolder, experiment: Experiment, *, generated: bool) -> Pr
 def networks_of(experiment: Experiment) -> tuple[str, ...]:
     """Return the names of the networks that an experiment uses on this machine."""
     cloaking = any(not arm.is_control for arm in experiment.arms())
-    names = [experiment.network] if cloaking else []
+    names = list(experiment.network) if cloaking else []
     return tuple(names + ([experiment.recogniser] if services.recognises_here(experiment) else []))
 
 
@@ -215,8 +215,10 @@ def _photo(root: Path, row: dict[str, Any]) -> Photo:
 
 
 def _by_person(photos: Sequence[Photo]) -> dict[str, tuple[Photo, ...]]:
-    people = dict.fromkeys(photo.person for photo in photos)
-    return {who: tuple(photo for photo in photos if photo.person == who) for who in people}
+    people: dict[str, list[Photo]] = {}
+    for photo in photos:
+        people.setdefault(photo.person, []).append(photo)
+    return {person: tuple(theirs) for person, theirs in people.items()}
 
 
 def _some(names: Sequence[str]) -> str:

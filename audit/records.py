@@ -102,7 +102,7 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
         **manifest.environment(),
         device=_device(experiment.device) if names else "",
         weights=weights(names),
-        cloak_networks=[experiment.network] if experiment.network in names else [],
+        cloak_networks=[name for name in experiment.network if name in names],
         photo_set_sha256=photo_set.sha256,
         photo_set_generated=photo_set.generated,
         split_seed=split.seed,

@@ -166,17 +166,18 @@ def _call(
 
 def _carry_out(steps: Steps, executor: Executor, stop: Event, progress: Progress) -> None:
     """Make every open call, phase by phase; those of a phase at once."""
-    rows = executor.ledger.calls()
+    ledger = executor.ledger
+    total = sum(ledger.states().values())
     open_rows = sorted(
-        (row for row in rows if row.state in (CallState.PLANNED, CallState.UNKNOWN)),
+        ledger.calls(state=CallState.PLANNED) + ledger.calls(state=CallState.UNKNOWN),
         key=lambda row: (row.call.phase, row.seq),
     )
     least_s = executor.least_s([row.call.operation for row in open_rows])
     floor_s = least_s / max(len(open_rows), 1)
-    before = len(rows) - len(open_rows)
-    with progress.stage("calls made", len(rows), floor_s=floor_s) as advance:
+    before = total - len(open_rows)
+    with progress.stage("calls made", total, floor_s=floor_s) as advance:
         advance(before)
-        pulse = Pulse(executor, advance, before, len(rows), floor_s)
+        pulse = Pulse(executor, advance, before, total, floor_s)
         counting = Lock()
 
         def work(row: CallRow) -> None:
@@ -210,7 +211,7 @@ def _check_cloaks(experiment: Experiment) -> None:
 
     for arm in experiment.arms():
         if not arm.is_control:
-            levels.resolve(arm.system, arm.level)
+            levels.resolve(arm.system, arm.level, experiment.set)
     names = preparation.networks_of(experiment)
     if names:
         from cloaker.device import resolve

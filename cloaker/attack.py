@@ -1,100 +1,185 @@
 """The frame that every cloaking system runs in: one forward pass a step, one result a face.
 
-A system is one file: it holds its variable, and writes its distance and its step. The frame
-measures each iterate and keeps the best. Nothing here or in a system may mix the faces of a batch:
-a face's cloak must not depend on its batch mates.
+A system is one file in `cloaker.systems`: it holds its variable, judges its iterates and takes its
+steps. The frame measures each iterate, keeps the best of each face, and lets faces that are
+finished leave the batch. Nothing here or in a system may mix the faces of a batch: a face's cloak
+must not depend on its batch mates.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from cloaker.perceptual import Dssim
+from cloaker.levels import Parameters
+from cloaker.scene import Scene
 
 _HALVINGS = 8
 
 
-class System(Protocol):
-    """One cloaking algorithm at work on a batch of N aligned faces."""
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Whom a face is cloaked towards (a name, "" for nobody), and vectors for it.
 
-    def faces(self) -> Tensor:
+    `vectors` holds G x D raw embeddings for each network; what they are, the system says.
+    """
+
+    target: str
+    vectors: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person's faces as each network sees them, and the people whom they can be cloaked towards.
+
+    `own` holds the raw embeddings n x D of all faces, one tensor for each network; `candidates` the
+    same for each other person's faces, by name. `together`: all faces are to share one target
+    person. `seed` and, for each face, `seeds` are for what a system draws at random.
+    """
+
+    own: tuple[Tensor, ...]
+    candidates: Mapping[str, tuple[Tensor, ...]]
+    together: bool
+    seed: int
+    seeds: tuple[int, ...]
+
+
+class System:
+    """One cloaking algorithm at work on a batch of N faces.
+
+    Tensors kept in `rows` have N as their first dimension: faces that are finished leave them.
+    """
+
+    needs_candidates: ClassVar[bool] = False
+
+    def __init__(self, scene: Scene, parameters: Parameters, seeds: Sequence[int]) -> None:
+        """Begin with a scene's clean faces; `seeds` has a number for each, for random starts."""
+        del seeds
+        self.scene = scene
+        self.parameters = parameters
+        self.rows: dict[str, Tensor] = {}
+
+    @classmethod
+    def goals(cls, person: Person, parameters: Parameters) -> list[Goal]:
+        """Return each face's goal; a system that aims at nobody has none to tell."""
+        del parameters
+        return [
+            Goal("", tuple(own[i, None] for own in person.own)) for i in range(len(person.own[0]))
+        ]
+
+    def pictures(self) -> Tensor:
         """Return the iterate: float32 N x 3 x height x width in 0..255, differentiable."""
-        ...
+        raise NotImplementedError
 
-    def distance(self, embeddings: Tensor) -> Tensor:
+    def judge(self, pictures: Tensor) -> Tensor:
         """Return how far each iterate is from its aim, N; the best iterate has the smallest."""
-        ...
+        raise NotImplementedError
 
-    def step(self, distance: Tensor, dssim: Tensor) -> None:
-        """Move the variable once, given the iterate's distance and DSSIM, N each."""
-        ...
+    def step(self, judged: Tensor, visibility: Tensor) -> None:
+        """Move the variable once, given what the iterate was judged and its DSSIM, N each."""
+        raise NotImplementedError
+
+    def finished(self) -> Tensor | None:
+        """Return which faces need no further step, N booleans; None = none of them ever."""
+        return None
+
+    def leave(self, staying: Tensor) -> None:
+        """Go on with some of the faces only, N booleans."""
+        self.rows = {name: rows[staying] for name, rows in self.rows.items()}
+
+    def within(self, pictures: Tensor, budget: float) -> Tensor:
+        """Return pictures that are within the budget of DSSIM: shrunk towards the clean faces."""
+        return shrunk(pictures, self.scene, budget)
+
+    @classmethod
+    def finish(cls, change: Tensor, parameters: Parameters) -> Tensor:
+        """Return the change of the best iterates, N x 3 x height x width, as it is to be saved."""
+        del parameters
+        return change
 
 
 @dataclass(slots=True)
 class Best:
     """For each face the iterate nearest to its aim among those within the budget of DSSIM."""
 
-    faces: Tensor
-    distance: Tensor
+    pictures: Tensor
+    judged: Tensor
     dssim: Tensor
+    steps: Tensor
 
     @torch.no_grad()
-    def keep(self, faces: Tensor, distance: Tensor, dssim: Tensor, *, budget: float) -> None:
-        """Take over those iterates of a step that are within the budget and nearer."""
-        better = (dssim <= budget) & (distance < self.distance)
-        self.faces = torch.where(better[:, None, None, None], faces, self.faces)
-        self.distance = torch.where(better, distance, self.distance)
-        self.dssim = torch.where(better, dssim, self.dssim)
+    def keep(
+        self, faces: Tensor, pictures: Tensor, judged: Tensor, dssim: Tensor, budget: float
+    ) -> None:
+        """Take over the iterates of some faces (their numbers) that are nearer and fit."""
+        better = (dssim <= budget) & (judged < self.judged[faces])
+        kept = better[:, None, None, None]
+        self.pictures[faces] = torch.where(kept, pictures, self.pictures[faces])
+        self.judged[faces] = torch.where(better, judged, self.judged[faces])
+        self.dssim[faces] = torch.where(better, dssim, self.dssim[faces])
 
 
 def optimise(
     system: System,
-    embed: Callable[[Tensor], Tensor],
-    clean: Tensor,
     *,
-    budget: float,
     steps: int,
-    visibility: Callable[[Tensor], Tensor] | None = None,
-    on_step: Callable[[], None] = lambda: None,
+    budget: float = math.inf,
+    on_step: Callable[[int], None] = lambda _: None,
 ) -> Best:
-    """Run a system on clean faces, N x 3 x height x width in 0..255, and return the best iterates.
-
-    `embed` returns the raw embeddings, N x D, of such faces, and `visibility` how visible their
-    change is, N: the DSSIM from the clean faces unless given.
+    """Run a system and return each face's best iterate.
 
     Each iterate is measured in the forward pass that also gives its gradient, the last one in a
     pass of its own. The last one is first shrunk into the budget, so that every face has one: with
-    few large steps all others can be over it. `on_step` hears of each step.
+    few large steps all others can be over it. `on_step` hears of each step how many faces took it.
     """
-    dssim_from_clean = visibility or Dssim(clean)
+    scene = system.scene
+    clean = scene.clean
+    faces = torch.arange(len(clean), device=clean.device)
     nowhere = torch.full((len(clean),), torch.inf, device=clean.device)
-    best = Best(clean, nowhere, torch.zeros_like(nowhere))
-    for _ in range(steps):
-        faces = system.faces()
-        distance, dssim = system.distance(embed(faces)), dssim_from_clean(faces)
-        best.keep(faces, distance, dssim, budget=budget)
-        system.step(distance, dssim)
-        on_step()
+    best = Best(clean.clone(), nowhere, torch.zeros_like(nowhere), torch.zeros_like(faces))
+    for number in range(steps):
+        scene.at_step(number)
+        pictures = system.pictures()
+        judged, dssim = system.judge(pictures), scene.visibility(pictures)
+        best.keep(faces, pictures.detach(), judged.detach(), dssim.detach(), budget)
+        system.step(judged, dssim)
+        best.steps[faces] += 1
+        on_step(len(faces))
+        faces = _without_finished(system, faces)
+        if not len(faces):
+            return best
+    scene.at_step(steps)
     with torch.no_grad():
-        faces = _shrunk(system.faces(), clean, dssim_from_clean, budget)
-        best.keep(faces, system.distance(embed(faces)), dssim_from_clean(faces), budget=budget)
+        pictures = system.within(system.pictures(), budget)
+        best.keep(faces, pictures, system.judge(pictures), scene.visibility(pictures), budget)
     return best
 
 
-def _shrunk(
-    faces: Tensor, clean: Tensor, dssim_from_clean: Callable[[Tensor], Tensor], budget: float
-) -> Tensor:
+def _without_finished(system: System, faces: Tensor) -> Tensor:
+    finished = system.finished()
+    if finished is None or not bool(finished.any()):
+        return faces
+    staying = ~finished
+    system.leave(staying)
+    system.scene.leave(staying)
+    return faces[staying]
+
+
+@torch.no_grad()
+def shrunk(pictures: Tensor, scene: Scene, budget: float) -> Tensor:
+    """Return pictures moved towards the clean faces until their DSSIM is within the budget."""
+
     # By bisection a face, between the clean one (which always fits) and the given one.
     def at(factor: Tensor) -> Tensor:
-        return clean + factor[:, None, None, None] * (faces - clean)
+        return scene.clean + factor[:, None, None, None] * (pictures - scene.clean)
 
-    low, high = clean.new_zeros(len(clean)), clean.new_ones(len(clean))
-    low = torch.where(dssim_from_clean(faces) <= budget, high, low)
+    low, high = pictures.new_zeros(len(pictures)), pictures.new_ones(len(pictures))
+    low = torch.where(scene.visibility(pictures) <= budget, high, low)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        fits = dssim_from_clean(at(middle)) <= budget
+        fits = scene.visibility(at(middle)) <= budget
         low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
     return at(low)

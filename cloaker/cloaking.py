@@ -1,29 +1,24 @@
 """People and files: from one person's photos to cloaked PNGs with their figures."""
 
 import hashlib
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from audit.errors import UserError
-from audit.types import Cloak, CloakedPhoto, Photo, Targets, content_hash
-from cloaker.attack import optimise
+from audit.types import Cloak, CloakedPhoto, Photo, content_hash
+from cloaker.batch import Change, Task, changes, region_of
 from cloaker.cache import Cache
-from cloaker.fawkes import Fawkes03, aim
 from cloaker.known_faces import KnownFaces
 from cloaker.networks.base import EmbeddingNetwork
 from cloaker.pasting import decode_png, encode_png, measure
-from cloaker.region import FaceRegion, Regions
-from cloaker.survey import UNREADABLE, Located, Read, Surveyor, unreadable
-from cloaker.targets import farthest
+from cloaker.people import People
+from cloaker.region import FaceRegion
+from cloaker.survey import UNREADABLE, Read, unreadable
 
-_CODE_VERSION = 2  # raised whenever the same inputs give other pixels
+_CODE_VERSION = 3  # raised whenever the same inputs give other pixels
 _BATCH = {"cpu": 16, "cuda": 64}
-_TURN_PER_PX = 0.0125  # a landmark 80 pixels from the others, off by one: radians, and scale
 
 Progress = Callable[[int, int], None]
 
@@ -41,7 +36,7 @@ class Cloaking:
 
 def cloak_photos(  # noqa: PLR0913 - the one door to this room: all that a cloak depends on
     cloak: Cloak,
-    network: EmbeddingNetwork,
+    networks: Sequence[EmbeddingNetwork],
     photos: Sequence[Photo],
     candidates: Mapping[str, Sequence[Photo]],
     *,
@@ -52,23 +47,19 @@ def cloak_photos(  # noqa: PLR0913 - the one door to this room: all that a cloak
     text: Mapping[str, str] | None = None,
     on_progress: Progress = lambda _done, _of: None,
 ) -> Cloaking:
-    """Cloak the largest face of each photo of one person into `out`, as <source's sha256>.png.
+    """Cloak the faces of one person's photos into `out`, as <source's sha256>.png.
 
-    `candidates` are the people to cloak towards; `read` returns a photo's upright RGB pixels,
-    uint8 height x width x 3; `text` goes into the PNGs. The cloak is computed on the network's
-    device. What was cloaked alike before comes from the folder `cache`. `on_progress` hears how
-    many steps are done, of how many, a photo's steps each counted. A photo that can't be cloaked
-    is a failure and the rest goes on. Raises UserError for a system that isn't known, and
-    when no candidate shows a face.
+    `networks` are those of the cloak, in order; `candidates` are the people to cloak towards;
+    `read` returns a photo's upright RGB pixels, uint8 height x width x 3; `text` goes into the
+    PNGs. The cloak is computed on the networks' device. What was cloaked alike before comes from
+    the folder `cache`. `on_progress` hears how many steps are done, of how many, a photo's steps
+    each counted. A photo that can't be cloaked is a failure and the rest goes on. Raises UserError
+    for a system that isn't known, and when no candidate shows a face but one is needed.
     """
-    if cloak.system != "fawkes-0.3":
-        raise UserError(f"unknown cloaking system {cloak.system!r}", expected="fawkes-0.3")
     store = Cache(cache)
-    surveyor = Surveyor(network, faces, read, store)
     steps = _Steps(len(photos), int(cloak.parameters["steps"]), on_progress)
-    order = _Order(
-        cloak, network, photos, candidates, read, out, store, surveyor, text or {}, steps
-    )
+    known = People(cloak, networks, faces, read, store)
+    order = _Order(cloak, networks, photos, candidates, read, out, store, known, text or {}, steps)
     done: dict[str, CloakedPhoto | str] = dict(order.reused())
     done.update(order.made([photo for photo in photos if photo.sha256 not in done]))
     outcomes = [(photo, done[photo.sha256]) for photo in photos]
@@ -89,17 +80,8 @@ class _Steps:
 
     def add(self, steps: int) -> None:
         self.done += steps
-        self.tell(self.done, self.photos * self.each)
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """A photo to be cloaked: its face, and the person and the embedding to push it to."""
-
-    photo: Photo
-    face: Located
-    target: str
-    aim: Tensor
+        total = self.photos * self.each
+        self.tell(min(self.done, total), total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +89,13 @@ class _Order:
     """One call of `cloak_photos`."""
 
     cloak: Cloak
-    network: EmbeddingNetwork
+    networks: Sequence[EmbeddingNetwork]
     photos: Sequence[Photo]
     candidates: Mapping[str, Sequence[Photo]]
     read: Read
     out: Path
     cache: Cache
-    surveyor: Surveyor
+    people: People
     text: Mapping[str, str]
     steps: _Steps
 
@@ -126,122 +108,72 @@ class _Order:
 
     def made(self, photos: Sequence[Photo]) -> Iterator[tuple[str, CloakedPhoto | str]]:
         """Cloak photos batch by batch; yield each one's record, or why it has none."""
-        faces = self.surveyor.survey(photos)
         self.steps.add((len(self.photos) - len(photos)) * self.steps.each)
-        located = []
-        for photo in photos:
-            face = faces[photo.sha256]
-            if isinstance(face, Located):
-                located.append((photo, face))
-            else:
-                self.steps.add(self.steps.each)
-                yield photo.sha256, face
-        if not located:
-            return
-        tasks = self._aimed(located)
-        size = _BATCH.get(self.surveyor.device.type, _BATCH["cpu"])
-        for start in range(0, len(tasks), size):
-            yield from self._batch(tasks[start : start + size])
+        tasks, faceless = self.people.tasks(photos, self.photos, self.candidates)
+        for sha256, reason in faceless.items():
+            self.steps.add(self.steps.each)
+            yield sha256, reason
+        size = _BATCH.get(self.people.device.type, _BATCH["cpu"])
+        for some in _batches(tasks, size):
+            yield from self._batch(some)
 
-    def _aimed(self, located: Sequence[tuple[Photo, Located]]) -> list[_Task]:
-        everyone = {name: self._embeddings(people) for name, people in self.candidates.items()}
-        candidates = {name: faces for name, faces in everyone.items() if len(faces)}
-        if self.cloak.targets is Targets.SAME:
-            own = self._embeddings(self.photos)
-            target = farthest(own, candidates)
-            means = own.mean(dim=0), candidates[target].mean(dim=0)
-            return [
-                _Task(photo, face, target, aim(face.embedding, *means)) for photo, face in located
-            ]
-        return [self._aimed_alone(photo, face, candidates) for photo, face in located]
-
-    def _aimed_alone(self, photo: Photo, face: Located, candidates: Mapping[str, Tensor]) -> _Task:
-        own = face.embedding
-        target = farthest(own[None], candidates)
-        return _Task(photo, face, target, aim(own, own, candidates[target].mean(dim=0)))
-
-    def _embeddings(self, photos: Sequence[Photo]) -> Tensor:
-        faces = self.surveyor.survey(photos).values()
-        found = [face.embedding for face in faces if isinstance(face, Located)]
-        return torch.stack(found) if found else torch.empty(0)
-
-    def _batch(self, tasks: Sequence[_Task]) -> Iterator[tuple[str, CloakedPhoto | str]]:
+    def _batch(self, photos: Sequence[Sequence[Task]]) -> Iterator[tuple[str, CloakedPhoto | str]]:
+        """Cloak some photos, each given as its faces."""
         start = time.monotonic()
-        ready: list[tuple[_Task, FaceRegion]] = []
-        for task in tasks:
+        ready: list[tuple[Task, FaceRegion]] = []
+        for tasks in photos:
             try:
-                ready.append((task, self._region(task)))
+                pixels = self.read(tasks[0].photo)
+                ready.extend(
+                    (task, region_of(task, pixels, self.cloak, self.networks)) for task in tasks
+                )
             except UNREADABLE as error:
                 self.steps.add(self.steps.each)
-                yield task.photo.sha256, unreadable(error)
+                yield tasks[0].photo.sha256, unreadable(error)
         if not ready:
             return
-        changes = self._changes(*zip(*ready, strict=True))
+        tasks, regions = zip(*ready, strict=True)
+        made = changes(tasks, regions, self.cloak, self.networks, self.steps.add)
+        if saved := sum(self.steps.each - change.steps for change in made):
+            self.steps.add(saved)
         share_s = (time.monotonic() - start) / len(ready)
-        for (task, region), change in zip(ready, changes, strict=True):
-            yield task.photo.sha256, self._saved(task, region, change, share_s)
-
-    def _region(self, task: _Task) -> FaceRegion:
-        pixels = self.read(task.photo)
-        return FaceRegion(pixels, task.face.matrix, self.network.crop, self.surveyor.device)
-
-    def _changes(self, tasks: Sequence[_Task], faces: Sequence[FaceRegion]) -> list[Tensor]:
-        """Return the change of each face's working region, 3 x height x width."""
-        parameters = self.cloak.parameters
-        regions = Regions(faces, self.network.crop)
-        aims = torch.stack([task.aim for task in tasks])
-        wobbles = iter(self._wobbles(tasks).to(regions.clean))
-        best = optimise(
-            Fawkes03(regions.clean, aims, regions.mask, parameters),
-            lambda pictures: self.network(regions.crops(pictures, next(wobbles))),
-            regions.clean,
-            budget=float(parameters["budget"]),
-            steps=self.steps.each,
-            visibility=regions.visibility,
-            on_step=lambda: self.steps.add(len(faces)),
-        )
-        return regions.parts(best.faces - regions.clean)
-
-    def _wobbles(self, tasks: Sequence[_Task]) -> Tensor:
-        """Return how far off each alignment of each step is, steps + 1 x N x 4 (see `Regions`).
-
-        A photo's wobbles depend on the seed and the photo, not on its batch mates.
-        """
-        size_px = float(self.cloak.parameters["wobble_px"])
-        spread = torch.tensor([_TURN_PER_PX, _TURN_PER_PX, 1, 1]) * size_px
-        drawn = []
-        for task in tasks:
-            seed = int(content_hash([self.cloak.seed, task.photo.sha256])[:12], 16)
-            generator = torch.Generator().manual_seed(seed)
-            drawn.append(torch.randn(self.steps.each + 1, 4, generator=generator) * spread)
-        return torch.stack(drawn, dim=1)
+        by_photo: dict[str, list[tuple[Task, Change]]] = {}
+        for task, change in zip(tasks, made, strict=True):
+            by_photo.setdefault(task.photo.sha256, []).append((task, change))
+        for sha256, faces in by_photo.items():
+            yield sha256, self._saved(faces, share_s * len(faces))
 
     def _saved(
-        self, task: _Task, face: FaceRegion, change: Tensor, optimising_s: float
+        self, faces: Sequence[tuple[Task, Change]], optimising_s: float
     ) -> CloakedPhoto | str:
         start = time.monotonic()
+        first, photo = faces[0][0], faces[0][0].photo
+        regions = [face.region for _, face in faces]
         try:
-            source = self.read(task.photo)
+            source = self.read(photo)
         except UNREADABLE as error:
             return unreadable(error)
         budget = float(self.cloak.parameters["budget"])
-        png = encode_png(face.put(source, face.changed(change, budget)), self.text)
+        cloaked = source
+        for _, face in faces:
+            cloaked = face.region.put(cloaked, face.region.changed(face.pixels, budget))
+        png = encode_png(cloaked, self.text)
         record = CloakedPhoto(
-            source_sha256=task.photo.sha256,
+            source_sha256=photo.sha256,
             cloaked_sha256=hashlib.sha256(png).hexdigest(),
-            person=task.photo.person,
-            file=self._file(task.photo).name,
+            person=photo.person,
+            file=self._file(photo).name,
             system=self.cloak.system,
             level=self.cloak.level,
             seed=self.cloak.seed,
-            target=task.target,
-            steps=int(self.cloak.parameters["steps"]),
+            target=first.goal.target,
+            steps=max(face.steps for _, face in faces),
             budget=budget,
             seconds=optimising_s + time.monotonic() - start,
-            **asdict(measure(source, decode_png(png), face, self.network)),
+            **asdict(measure(source, decode_png(png), regions, self.networks)),
         )
-        self.cache.put_photo(self._key(task.photo), record, png)
-        self.cache.get_photo(self._key(task.photo), self._file(task.photo))
+        self.cache.put_photo(self._key(photo), record, png)
+        self.cache.get_photo(self._key(photo), self._file(photo))
         return record
 
     def _file(self, photo: Photo) -> Path:
@@ -252,13 +184,26 @@ class _Order:
         return content_hash(
             {
                 "cloak": [_CODE_VERSION, self.cloak.id],
-                "survey": self.surveyor.settings,
+                "survey": self.people.settings,
                 "photo": photo.sha256,
                 "person": _hashes(self.photos),
                 "candidates": {name: _hashes(people) for name, people in self.candidates.items()},
                 "text": dict(self.text),
             }
         )
+
+
+def _batches(tasks: Sequence[Task], size: int) -> Iterator[list[list[Task]]]:
+    """Yield photos, each as its faces, so many faces at a time; a photo's stay together."""
+    batch: list[list[Task]] = []
+    for _, faces in itertools.groupby(tasks, key=lambda task: task.photo.sha256):
+        photo = list(faces)
+        if batch and sum(map(len, batch)) + len(photo) > size:
+            yield batch
+            batch = []
+        batch.append(photo)
+    if batch:
+        yield batch
 
 
 def _hashes(photos: Sequence[Photo]) -> list[str]:

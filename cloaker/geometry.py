@@ -40,6 +40,13 @@ class Box:
         bottom = min(height, self.top + self.height + margin)
         return Box(left, top, right - left, bottom - top)
 
+    def joined(self, other: "Box") -> "Box":
+        """Return the smallest box that holds both."""
+        left, top = min(self.left, other.left), min(self.top, other.top)
+        right = max(self.left + self.width, other.left + other.width)
+        bottom = max(self.top + self.height, other.top + other.height)
+        return Box(left, top, right - left, bottom - top)
+
 
 def planes(pixels: NDArray[np.uint8]) -> Tensor:
     """Return a height x width x 3 photo as a uint8 tensor 3 x height x width."""

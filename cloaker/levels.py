@@ -1,51 +1,115 @@
-"""The levels of each cloaking system: one table, one row a level.
+"""The cloaking systems and their levels: one table, one row a system. Imports no torch.
 
-A row's numbers: `budget` = the largest DSSIM, `steps` = iterations, `learning_rate` = the
-optimiser's, `penalty` = the weight of a squared excess over the budget, `wobble_px` = how far off
-the alignment is that the network sees a step through (standard deviation, in the photo's pixels).
+A system's class is named, not imported. `defaults` are all its parameters; each level changes some.
+Parameters that many systems have: `budget` = the largest DSSIM (inf: none), `steps` = iterations,
+`learning_rate` = the optimiser's, `wobble_px` = how far off the alignment is that the network sees
+a step through (standard deviation, in the photo's pixels), `networks_max` = how many of the given
+networks it looks through, `legacy` = with the released code's defects.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from audit.errors import UserError
 
-Parameters = dict[str, float | int]
+if TYPE_CHECKING:
+    from cloaker.attack import System
+
+Value = float | int | bool | str
+Parameters = Mapping[str, Value]
+
+COMMON: Parameters = {
+    "budget": math.inf,
+    "steps": 0,
+    "wobble_px": 0.5,
+    "faces": "largest",
+    "whole_photo": False,
+}
+"""What the frame itself asks of every system; `faces` = largest, all or reference."""
 
 
-def _fawkes(budget: float, steps: int, learning_rate: float) -> Parameters:
-    return {
-        "budget": budget,
-        "steps": steps,
-        "learning_rate": learning_rate,
-        "penalty": 1e9,
-        "wobble_px": 0.5,
-    }
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A cloaking system: where its class is, its parameters, and what each level changes."""
+
+    system: str
+    defaults: Parameters
+    levels: Mapping[str, Parameters]
+
+    def load(self) -> "type[System]":
+        """Import the system's class."""
+        module, name = self.system.split(":")
+        found: type[System] = getattr(import_module(module), name)
+        return found
 
 
-LEVELS: Mapping[str, Mapping[str, Parameters]] = {
-    # Fawkes 0.3.1, protection.py
-    "fawkes-0.3": {
-        "min": _fawkes(0.002, 20, 40),
-        "low": _fawkes(0.003, 50, 35),
-        "mid": _fawkes(0.005, 200, 20),
-        "high": _fawkes(0.008, 500, 10),
-    },
+def _fawkes_03(budget: float, steps: int, learning_rate: float) -> Parameters:
+    return {"budget": budget, "steps": steps, "learning_rate": learning_rate}
+
+
+SYSTEMS: dict[str, Row] = {
+    "fawkes-0.3": Row(
+        "cloaker.systems.fawkes_03:Fawkes03",
+        {"learning_rate": 10.0, "penalty": 1e9, "target_among": 20, "legacy": False},
+        {  # Fawkes 0.3.1, protection.py
+            "min": _fawkes_03(0.002, 20, 40.0),
+            "low": _fawkes_03(0.003, 50, 35.0),
+            "mid": _fawkes_03(0.005, 200, 20.0),
+            "high": _fawkes_03(0.008, 500, 10.0),
+            "ultra": _fawkes_03(0.01, 1000, 8.0),
+        },
+    ),
 }
 
 
-def resolve(system: str, level: str) -> Parameters:
-    """Return a level's numbers. Raises UserError, naming what is known, for an unknown one."""
-    if system not in LEVELS:
-        raise UserError(
-            f"unknown cloaking system {system!r}",
-            expected=f"one of {', '.join(LEVELS)}",
-            remedy="name one of these systems",
-        )
-    levels = LEVELS[system]
-    if level not in levels:
+def resolve(system: str, level: str, settings: Sequence[str] = ()) -> dict[str, Value]:
+    """Return all parameters of a system at a level, changed by settings `key=value`.
+
+    Raises UserError, naming what is known, for an unknown system or level, and for a setting that
+    the system does not have or that can't be read.
+    """
+    row = row_of(system)
+    if level not in row.levels:
         raise UserError(
             f"unknown level {level!r} of {system}",
-            expected=f"one of {', '.join(levels)}",
+            expected=f"one of {', '.join(row.levels)}",
             remedy="name one of these levels",
         )
-    return dict(levels[level])
+    parameters = {**COMMON, **row.defaults, **row.levels[level]}
+    for setting in settings:
+        key, _, text = setting.partition("=")
+        if key not in parameters:
+            raise UserError(
+                f"{system} has no parameter {key!r}",
+                expected=f"one of {', '.join(parameters)}, as key=value",
+                remedy="leave it out, or set one of these",
+            )
+        parameters[key] = _read(key, text, parameters[key])
+    return parameters
+
+
+def row_of(system: str) -> Row:
+    """Return a system's row. Raises UserError for an unknown one."""
+    if system not in SYSTEMS:
+        raise UserError(
+            f"unknown cloaking system {system!r}",
+            expected=f"one of {', '.join(SYSTEMS)}",
+            remedy="name one of these systems",
+        )
+    return SYSTEMS[system]
+
+
+def _read(key: str, text: str, like: Value) -> Value:
+    """Return a setting's value, of the type of the value that it replaces."""
+    try:
+        if isinstance(like, bool):
+            return {"true": True, "false": False}[text.lower()]
+        return type(like)(text)
+    except (ValueError, KeyError):
+        kinds = {bool: "true or false", int: "a whole number", float: "a number"}
+        raise UserError(
+            f"{key}={text!r} can't be read", expected=f"{key}= with {kinds[type(like)]}"
+        ) from None

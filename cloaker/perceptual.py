@@ -40,6 +40,12 @@ class Dssim:
         self._variance = _blur(self._references.square()) - self._mean.square()
         self._weights = _weights(self._mean, sizes) if sizes else None
 
+    def leave(self, staying: Tensor) -> None:
+        """Go on with some of the references only, N booleans."""
+        self._references = self._references[staying]
+        self._mean, self._variance = self._mean[staying], self._variance[staying]
+        self._weights = None if self._weights is None else self._weights[staying]
+
     def __call__(self, pictures: Tensor) -> Tensor:
         """Return the DSSIM of each picture, N."""
         pictures = pictures.float()

@@ -6,25 +6,28 @@ pixels, and the network sees it through the same alignment that a service applie
 a grid a little finer than the crop, which is enlarged into the photo at the end.
 """
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cloaker.faces import Pixels
 from cloaker.geometry import (
+    Box,
     Similarity,
     align,
     feather,
     footprint,
     paste,
     planes,
-    sampling_points,
     shifted,
+    similarity,
 )
-from cloaker.networks.base import Crop
+from cloaker.networks.base import Crop, Points
 from cloaker.perceptual import WINDOW_PX, Dssim
 
 _WORKING_SCALE = 1.25
@@ -33,44 +36,60 @@ _HALVINGS = 7
 
 
 class FaceRegion:
-    """The box of a photo that a face's crop covers, and how visible a change of it is.
+    """The box of a photo that a face's crops cover, and how visible a change of it is.
 
-    Boxes smaller than SSIM's window are grown by a window on all sides. `clean` is the box at the
-    photo's resolution, `working` the same on the grid in which the change is computed: float32,
-    3 x height x width in 0..255.
+    `crops` are those of the networks that see the face, `landmarks` its five points in the photo.
+    Boxes smaller than SSIM's window are grown by a window on all sides; with `whole` the box is
+    the photo. `clean` is the box at the photo's resolution, `working` the same on the grid in
+    which the change is computed: float32, 3 x height x width in 0..255. `working_matrices` map
+    that grid's points to each crop's.
     """
 
     def __init__(
-        self, pixels: Pixels, matrix: Similarity, crop: Crop, device: torch.device
+        self,
+        pixels: Pixels,
+        landmarks: Points,
+        crops: Sequence[Crop],
+        device: torch.device,
+        *,
+        whole: bool = False,
     ) -> None:
         height, width = pixels.shape[:2]
-        self.box = footprint(matrix, crop, height, width)
-        if min(self.box.width, self.box.height) < WINDOW_PX:
-            self.box = self.box.grown(WINDOW_PX, height, width)
-        self._matrix, self._crop, self._device = shifted(matrix, self.box), crop, device
+        matrices = {crop: similarity(landmarks, crop.points) for crop in dict.fromkeys(crops)}
+        self.box = Box(0, 0, width, height) if whole else _box(matrices, height, width)
+        self._matrices = {crop: shifted(matrix, self.box) for crop, matrix in matrices.items()}
+        self._device, self._whole = device, whole
         self.clean = self.cut(pixels)
         self._at_photo = Dssim(self.clean[None])
-        self._at_crop = Dssim(self.aligned(self.clean)[None])
-        self.working, self.working_matrix = self._working()
+        self._at_crops = {crop: Dssim(self.aligned(self.clean, crop)[None]) for crop in matrices}
+        self.working, self.working_matrices = self._working()
 
     def cut(self, pixels: Pixels) -> Tensor:
         """Return the region of a photo of the same size, float32 3 x height x width."""
         return self.box.of(planes(pixels)).to(self._device, torch.float32)
 
-    def aligned(self, region: Tensor) -> Tensor:
+    def aligned(self, region: Tensor, crop: Crop) -> Tensor:
         """Return a region's crop, aligned by the clean photo's landmarks."""
-        return align(region, self._matrix, self._crop)
+        return align(region, self._matrices[crop], crop)
 
     def visibility(self, region: Tensor) -> tuple[float, float]:
-        """Return the DSSIM of a changed region at the photo's resolution and in the crop."""
-        at_crop = self._at_crop(self.aligned(region)[None])
-        return float(self._at_photo(region[None])), float(at_crop)
+        """Return the DSSIM of a changed region at the photo's resolution, and the largest crop's."""
+        at_crops = [
+            float(visibility(self.aligned(region, crop)[None]))
+            for crop, visibility in self._at_crops.items()
+        ]
+        return float(self._at_photo(region[None])), max(at_crops)
 
     def mask(self) -> Tensor:
-        """Return how much of a change reaches each working pixel: none outside the crop."""
+        """Return how much of a change reaches each working pixel: none outside the crops."""
         height, width = self.working.shape[-2:]
-        edge = feather(self._crop).to(self._device).expand(3, -1, -1)
-        return paste(edge, self.working_matrix, height, width)[:1]
+        if self._whole:
+            return self.working.new_ones(1, height, width)
+        masks = [
+            paste(feather(crop).to(self._device).expand(3, -1, -1), matrix, height, width)[:1]
+            for crop, matrix in self.working_matrices.items()
+        ]
+        return torch.stack(masks).amax(dim=0)
 
     def changed(self, change: Tensor, budget: float) -> Tensor:
         """Return the region with a change of the working grid, in whole pixel values.
@@ -92,20 +111,35 @@ class FaceRegion:
         self.box.of(planes(photo)).copy_(region)
         return photo
 
-    def _working(self) -> tuple[Tensor, Similarity]:
-        photo_scale = 1 / math.sqrt(abs(np.linalg.det(self._matrix[:, :2])))
+    def _working(self) -> tuple[Tensor, dict[Crop, Similarity]]:
+        photo_scale = max(map(_pixels_per_crop_pixel, self._matrices.values()))
         if photo_scale <= _WORKING_SCALE:
-            return self.clean, self._matrix
+            return self.clean, self._matrices
         shrink = _WORKING_SCALE / photo_scale
         height, width = (max(WINDOW_PX, round(side * shrink)) for side in self.clean.shape[-2:])
         working = nn.functional.interpolate(
             self.clean[None], size=(height, width), mode="bilinear", antialias=True
         )[0]
-        matrix = self._matrix.copy()
         steps = np.array([self.box.width / width, self.box.height / height])
-        matrix[:, 2] += matrix[:, :2] @ (steps / 2 - 0.5)
-        matrix[:, :2] *= steps
-        return working, matrix
+        return working, {crop: _on_grid(m, steps) for crop, m in self._matrices.items()}
+
+
+def _box(matrices: Mapping[Crop, Similarity], height: int, width: int) -> Box:
+    boxes = [footprint(matrix, crop, height, width) for crop, matrix in matrices.items()]
+    box = functools.reduce(Box.joined, boxes)
+    return box.grown(WINDOW_PX, height, width) if min(box.width, box.height) < WINDOW_PX else box
+
+
+def _pixels_per_crop_pixel(matrix: Similarity) -> float:
+    return 1 / math.sqrt(abs(np.linalg.det(matrix[:, :2])))
+
+
+def _on_grid(matrix: Similarity, steps: NDArray[np.float64]) -> Similarity:
+    """Return a similarity for a grid whose pixels are so many wide and high."""
+    moved = matrix.copy()
+    moved[:, 2] += moved[:, :2] @ (steps / 2 - 0.5)
+    moved[:, :2] *= steps
+    return moved
 
 
 def _largest(fits: Callable[[float], bool]) -> float:
@@ -117,63 +151,3 @@ def _largest(fits: Callable[[float], bool]) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
-
-
-class Regions:
-    """Working regions of several photos as one batch, padded at the right and the bottom.
-
-    `clean` is N x 3 x height x width in 0..255, `mask` N x 1 x height x width in 0..1.
-    """
-
-    def __init__(self, regions: Sequence[FaceRegion], crop: Crop) -> None:
-        self._sizes = [(region.working.shape[-2], region.working.shape[-1]) for region in regions]
-        height, width = (max(sides) for sides in zip(*self._sizes, strict=True))
-        self.clean = torch.stack([_padded(region.working, height, width) for region in regions])
-        self.mask = torch.stack([_padded(region.mask(), height, width) for region in regions])
-        places = [sampling_points(region.working_matrix, crop) for region in regions]
-        self._points = torch.stack(places).to(self.clean.device, torch.float32)
-        self._at_photo = Dssim(self.clean, self._sizes)
-        self._at_crop = Dssim(self.crops(self.clean))
-
-    def crops(self, pictures: Tensor, wobble: Tensor | None = None) -> Tensor:
-        """Return the aligned crops of a batch of changed regions, differentiably.
-
-        `wobble` (N x 4: turn in radians, logarithm of scale, shift right and down in pixels) says
-        how far each alignment is off.
-        """
-        points = self._points if wobble is None else _wobbled(self._points, wobble)
-        height, width = pictures.shape[-2:]
-        last = points.new_tensor([width - 1, height - 1]).clamp(min=1)
-        return nn.functional.grid_sample(
-            pictures,
-            2 * points / last - 1,
-            mode="bilinear",
-            padding_mode="zeros",
-            align_corners=True,
-        )
-
-    def visibility(self, pictures: Tensor) -> Tensor:
-        """Return the larger of the DSSIMs in the working region and in the crop, N."""
-        return torch.maximum(self._at_photo(pictures), self._at_crop(self.crops(pictures)))
-
-    def parts(self, pictures: Tensor) -> list[Tensor]:
-        """Return each region of a batch without its padding."""
-        return [
-            picture[:, :height, :width]
-            for picture, (height, width) in zip(pictures, self._sizes, strict=True)
-        ]
-
-
-def _wobbled(points: Tensor, wobble: Tensor) -> Tensor:
-    """Return sampling points N x h x w x 2 turned and scaled about their centre, and shifted."""
-    turn, scale, right, down = wobble[:, :, None, None].unbind(dim=1)
-    centre = points.mean(dim=(1, 2), keepdim=True)
-    x, y = (points - centre).unbind(dim=-1)
-    cos, sin = scale.exp() * turn.cos(), scale.exp() * turn.sin()
-    moved = torch.stack([x * cos - y * sin + right, x * sin + y * cos + down], dim=-1)
-    return moved + centre
-
-
-def _padded(picture: Tensor, height: int, width: int) -> Tensor:
-    below, right = height - picture.shape[-2], width - picture.shape[-1]
-    return nn.functional.pad(picture, (0, right, 0, below))

@@ -1,55 +1,61 @@
 """How long cloaking takes on this machine, measured before it is begun."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from cloaker.attack import optimise
-from cloaker.fawkes import Fawkes03, aim
-from cloaker.levels import resolve
+from cloaker.levels import Parameters, row_of
 from cloaker.networks.base import EmbeddingNetwork
-from cloaker.region import FaceRegion, Regions
+from cloaker.region import FaceRegion
+from cloaker.scene import Scene
 
 _FACES = 4
 _STEPS = 3
-_IN_PLACE = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
-def seconds_per_step(network: EmbeddingNetwork) -> float:
+def seconds_per_step(
+    system: str, parameters: Parameters, networks: Sequence[EmbeddingNetwork]
+) -> float:
     """Return the seconds that one step of cloaking one photo takes, detection and saving apart."""
-    regions = random_regions(network, _FACES)
-    cloak(network, regions, 1)  # the first one also loads kernels
+    regions = random_regions(networks, _FACES)
+    cloak(system, parameters, networks, regions, 1)  # the first one also loads kernels
     started = time.perf_counter()
-    cloak(network, regions, _STEPS)
+    cloak(system, parameters, networks, regions, _STEPS)
     return (time.perf_counter() - started) / (_STEPS * _FACES)
 
 
-def random_regions(network: EmbeddingNetwork, faces: int) -> Regions:
-    """Return a batch of pictures of noise in place of faces, on the network's device."""
-    device = next(network.parameters()).device
+def random_regions(networks: Sequence[EmbeddingNetwork], faces: int) -> list[FaceRegion]:
+    """Return pictures of noise in place of faces, on the networks' device."""
+    device = next(networks[0].parameters()).device
+    crops = [network.crop for network in networks]
     random = np.random.default_rng(0)
-    pictures = random.integers(
-        0, 256, (faces, network.crop.height, network.crop.width, 3), dtype=np.uint8
-    )
-    return Regions(
-        [FaceRegion(picture, _IN_PLACE, network.crop, device) for picture in pictures],
-        network.crop,
-    )
+    shape = (faces, crops[0].height, crops[0].width, 3)
+    pictures = random.integers(0, 256, shape, dtype=np.uint8)
+    return [FaceRegion(picture, crops[0].points, crops, device) for picture in pictures]
 
 
-def cloak(network: EmbeddingNetwork, regions: Regions, steps: int) -> None:
-    """Do what a run does with a batch of faces: so many steps at level `high`."""
-    row = resolve("fawkes-0.3", "high")
-    wobble = regions.clean.new_zeros(len(regions.clean), 4)
-    with torch.no_grad():
-        own = network(regions.crops(regions.clean))
-    best = optimise(
-        Fawkes03(regions.clean, aim(own, own, -own), regions.mask, row),
-        lambda pictures: network(regions.crops(pictures, wobble)),
-        regions.clean,
-        budget=float(row["budget"]),
-        steps=steps,
-        visibility=regions.visibility,
-    )
-    best.distance.sum().item()  # waits for a GPU to finish
+def cloak(
+    system: str,
+    parameters: Parameters,
+    networks: Sequence[EmbeddingNetwork],
+    regions: Sequence[FaceRegion],
+    steps: int,
+) -> None:
+    """Do so many steps of what a run does with a batch of faces."""
+    count = len(regions)
+    scene = Scene(regions, torch.zeros(steps + 1, count, 4))
+    for network in networks:
+        with torch.no_grad():
+            own = network(scene.crops(scene.clean, network.crop))
+        goals = own.new_ones(count, _GOALS_MAX, own.shape[1])
+        scene.look(network, list(own), list(goals))
+    at_work = row_of(system).load()(scene, parameters, range(count))
+    best = optimise(at_work, steps=steps, budget=float(parameters["budget"]))
+    best.judged.sum().item()  # waits for a GPU to finish
+
+
+_GOALS_MAX = 5
+"""As many goals as any system has for a face."""

@@ -1,5 +1,6 @@
-"""Whom a person's photos are cloaked towards (Fawkes, section 4: target class selection)."""
+"""Whom photos are cloaked towards (Fawkes, section 4: target class selection)."""
 
+import random
 from collections.abc import Mapping
 
 import torch
@@ -7,13 +8,14 @@ from torch import Tensor
 
 from audit.errors import UserError
 
+_SHARE_MAX = 0.1
 
-def farthest(own: Tensor, candidates: Mapping[str, Tensor]) -> str:
-    """Return the candidate person who is farthest from a person's embeddings, N x D.
+
+def ranked(own: Tensor, candidates: Mapping[str, Tensor]) -> list[str]:
+    """Return the candidates from the farthest to the nearest to a person's embeddings, N x D.
 
     A candidate's distance is that of the person's nearest photo to the centroid of the
-    candidate's embeddings. Of equals the first by name is taken. Raises UserError without any
-    candidate.
+    candidate's embeddings. Equals are ordered by name. Raises UserError without any candidate.
     """
     if not candidates:
         raise UserError(
@@ -21,7 +23,17 @@ def farthest(own: Tensor, candidates: Mapping[str, Tensor]) -> str:
             expected="photos with a face of at least one person who is not enrolled",
             remedy="add people to the photo folder, or enrol fewer",
         )
-    return max(sorted(candidates), key=lambda name: _nearest(own, candidates[name]))
+    return sorted(sorted(candidates), key=lambda name: -_nearest(own, candidates[name]))
+
+
+def choose(own: Tensor, candidates: Mapping[str, Tensor], among: int, seed: int) -> str:
+    """Return one of the `among` farthest candidates, drawn with a seed.
+
+    Fawkes' code draws among 20 of 18,947 people. Of a small pool at most a tenth counts as far.
+    """
+    names = ranked(own, candidates)
+    far = names[: max(1, min(among, int(len(names) * _SHARE_MAX)))]
+    return random.Random(seed).choice(far)
 
 
 def _nearest(own: Tensor, candidate: Tensor) -> float:

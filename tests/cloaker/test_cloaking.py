@@ -55,7 +55,7 @@ class Bench:
     ) -> Cloaking:
         return cloak_photos(
             cloak or self.cloak(),
-            self.network,
+            [self.network],
             self.photos if photos is None else photos,
             self.candidates,
             read=self.read,

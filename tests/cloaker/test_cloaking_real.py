@@ -57,7 +57,7 @@ def test_a_cloaked_gallery_is_far_from_clean_probes(
     row = resolve("fawkes-0.3", "low")
     result = cloak_photos(
         Cloak("fawkes-0.3", "low", row, {NAME: network.weights_sha256}, Targets.SAME, 0),
-        network,
+        [network],
         enrolled,
         {person: _photos(person, 0, 3) for person in ("Angelo_Reyes", "Alan_Greenspan")},
         read=lambda photo: np.asarray(Image.open(photo.path).convert("RGB")),

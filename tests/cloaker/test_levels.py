@@ -2,7 +2,8 @@ import pytest
 
 from audit.errors import UserError
 from audit.types import Cloak, Targets
-from cloaker.levels import resolve
+from cloaker.attack import System
+from cloaker.levels import COMMON, SYSTEMS, resolve
 
 
 @pytest.mark.parametrize(
@@ -12,13 +13,15 @@ from cloaker.levels import resolve
         ("low", 0.003, 50, 35),
         ("mid", 0.005, 200, 20),
         ("high", 0.008, 500, 10),
+        ("ultra", 0.01, 1000, 8),
     ],
 )
 def test_fawkes_03_has_the_numbers_of_its_release(
     level: str, budget: float, steps: int, learning_rate: float
 ) -> None:
     released = {"budget": budget, "steps": steps, "learning_rate": learning_rate, "penalty": 1e9}
-    assert resolve("fawkes-0.3", level) == released | {"wobble_px": 0.5}  # ours: see fawkes.py
+    row = resolve("fawkes-0.3", level)
+    assert {key: row[key] for key in released} == released
 
 
 def test_rows_make_a_cloak_with_an_id() -> None:
@@ -31,3 +34,23 @@ def test_unknown_names_are_refused_with_the_known_ones() -> None:
         resolve("fawkes-9", "high")
     with pytest.raises(UserError, match=r"extreme(.|\n)*min, low, mid, high"):
         resolve("fawkes-0.3", "extreme")
+
+
+def test_settings_replace_parameters_and_keep_their_type() -> None:
+    row = resolve("fawkes-0.3", "low", ["steps=7", "legacy=true", "wobble_px=0"])
+    assert (row["steps"], row["legacy"], row["wobble_px"]) == (7, True, 0.0)
+    assert isinstance(row["wobble_px"], float)
+
+
+@pytest.mark.parametrize("setting", ["colour=red", "steps=many", "legacy=1", "steps"])
+def test_an_unknown_or_unreadable_setting_is_refused_by_name(setting: str) -> None:
+    with pytest.raises(UserError, match=setting.split("=", maxsplit=1)[0]):
+        resolve("fawkes-0.3", "low", [setting])
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_row_names_a_class_and_changes_only_its_parameters(name: str) -> None:
+    row = SYSTEMS[name]
+    assert issubclass(row.load(), System)
+    for level in row.levels:
+        assert resolve(name, level).keys() == {**COMMON, **row.defaults}.keys()

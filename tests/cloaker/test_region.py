@@ -6,10 +6,11 @@ import torch
 from numpy.typing import NDArray
 
 from cloaker.faces import FaceFinder
-from cloaker.geometry import align, similarity
-from cloaker.networks.base import ARCFACE_112
+from cloaker.geometry import align, planes, similarity
+from cloaker.networks.base import ARCFACE_112, ARCFACE_112X96
 from cloaker.perceptual import dssim
-from cloaker.region import FaceRegion, Regions
+from cloaker.region import FaceRegion
+from cloaker.scene import Scene
 
 Draw = Callable[[int, int], NDArray[np.uint8]]
 CPU = torch.device("cpu")
@@ -21,7 +22,7 @@ def region(pixels: NDArray[np.uint8], finder: FaceFinder, enlarged: int = 1) -> 
     landmarks = [
         ((x + 0.5) * enlarged - 0.5, (y + 0.5) * enlarged - 0.5) for x, y in face.landmarks
     ]
-    return FaceRegion(pixels, similarity(landmarks, ARCFACE_112.points), ARCFACE_112, CPU)
+    return FaceRegion(pixels, tuple(landmarks), [ARCFACE_112], CPU)
 
 
 @pytest.fixture
@@ -31,15 +32,15 @@ def regions(draw: Draw, finder: FaceFinder) -> list[FaceRegion]:
 
 
 def test_the_network_sees_what_alignment_of_the_photo_shows(regions: list[FaceRegion]) -> None:
-    batch = Regions(regions, ARCFACE_112)
+    batch = Scene(regions)
 
-    crops = batch.crops(batch.clean)
+    crops = batch.crops(batch.clean, ARCFACE_112)
 
     for crop, face in zip(crops, regions, strict=True):
         inside = slice(8, -8)
-        apart = (crop - face.aligned(face.clean))[:, inside, inside].abs()
+        apart = (crop - face.aligned(face.clean, ARCFACE_112))[:, inside, inside].abs()
         assert apart.mean() < 1
-    exact = align(regions[0].working, regions[0].working_matrix, ARCFACE_112)
+    exact = align(regions[0].working, regions[0].working_matrices[ARCFACE_112], ARCFACE_112)
     assert torch.allclose(crops[0], exact, atol=0.01)
 
 
@@ -54,12 +55,12 @@ def test_a_large_face_is_worked_on_at_about_the_crop_s_resolution(
 
 
 def test_padding_does_not_count_as_visible(regions: list[FaceRegion]) -> None:
-    batch = Regions(regions, ARCFACE_112)
+    batch = Scene(regions)
     changed = (batch.clean + 20 * batch.mask * torch.randn(batch.clean.shape)).clamp(0, 255)
 
     together = batch.visibility(changed)
     alone = [
-        float(Regions([face], ARCFACE_112).visibility(part[None]))
+        float(Scene([face]).visibility(part[None]))
         for face, part in zip(regions, batch.parts(changed), strict=True)
     ]
 
@@ -92,11 +93,38 @@ def test_a_change_is_scaled_into_the_budget_at_both_resolutions(
 def test_no_wobble_is_the_exact_alignment_and_a_shift_moves_the_crop(
     regions: list[FaceRegion],
 ) -> None:
-    batch = Regions(regions[:1], ARCFACE_112)
-    still = batch.crops(batch.clean, torch.zeros(1, 4))
-    shifted = batch.crops(batch.clean, torch.tensor([[0.0, 0.0, 1.0, 0.0]]))
-    moved_photo = batch.crops(torch.roll(batch.clean, -1, dims=3))
+    exact = Scene(regions[:1])
+    batch = Scene(regions[:1], torch.tensor([[[0.0, 0.0, 0.0, 0.0]], [[0.0, 0.0, 1.0, 0.0]]]))
+    still = batch.crops(batch.clean, ARCFACE_112)
+    batch.at_step(1)
+    shifted = batch.crops(batch.clean, ARCFACE_112)
+    moved_photo = exact.crops(torch.roll(batch.clean, -1, dims=3), ARCFACE_112)
 
-    assert torch.allclose(still, batch.crops(batch.clean), atol=1e-3)
+    assert torch.allclose(still, exact.crops(batch.clean, ARCFACE_112), atol=1e-3)
     inside = slice(12, -12)
     assert torch.allclose(shifted[..., inside, inside], moved_photo[..., inside, inside], atol=0.05)
+
+
+def test_a_photo_as_a_whole_may_change_everywhere(draw: Draw, finder: FaceFinder) -> None:
+    pixels = draw(1, 0)
+    (face, *_) = finder.find(pixels)
+    whole = FaceRegion(pixels, face.landmarks, [ARCFACE_112], CPU, whole=True)
+    part = FaceRegion(pixels, face.landmarks, [ARCFACE_112], CPU)
+
+    assert whole.clean.shape[-2:] == pixels.shape[:2]
+    assert whole.mask().min() == 1
+    seen, expected = (face.aligned(face.clean, ARCFACE_112) for face in (whole, part))
+    assert torch.allclose(seen, expected, atol=1e-3)
+
+
+def test_two_crops_share_a_region_that_holds_both(draw: Draw, finder: FaceFinder) -> None:
+    pixels = draw(1, 0)
+    (found, *_) = finder.find(pixels)
+    crops = [ARCFACE_112, ARCFACE_112X96]
+    face = FaceRegion(pixels, found.landmarks, crops, CPU)
+    batch = Scene([face])
+
+    for crop in crops:
+        exact = align(planes(pixels), similarity(found.landmarks, crop.points), crop)
+        (seen,) = batch.crops(batch.clean, crop)
+        assert (seen - exact)[:, 8:-8, 8:-8].abs().mean() < 1

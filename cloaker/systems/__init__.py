@@ -1,0 +1,1 @@
+"""The cloaking systems, one file each; `cloaker.levels` has their table."""
