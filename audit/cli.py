@@ -4,6 +4,7 @@ Nothing heavy is imported here: `audit --help` needs neither torch nor pandas.
 """
 
 import functools
+import logging
 import signal
 from pathlib import Path
 from types import FrameType
@@ -36,6 +37,8 @@ app.add_typer(tools_app)
 
 def main() -> None:
     """Run the command line; `kill` ends a run as Ctrl-C does, also one started in the background."""
+    # What the SDKs have to say is no message for a person; the run's log is another logger.
+    logging.getLogger().addHandler(logging.NullHandler())
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)  # shells let background processes ignore it
     app()

@@ -1,12 +1,12 @@
 """Results kept between runs, each written whole or not at all."""
 
-import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,20 @@ class Cache:
         except (OSError, ValueError):
             return None
 
-    def put_photo(self, key: str, record: CloakedPhoto, png: bytes) -> None:
-        """Keep a cloaked photo; the record, written last, makes it valid."""
-        write_whole(self._path(key, ".png"), png)
-        self.put(key, asdict(record))
+    def put_photo(self, key: str, record: CloakedPhoto, png: bytes, out: Path) -> CloakedPhoto:
+        """Keep a cloaked photo and put it at `out`; return the record that counts.
+
+        Of several processes that cloak alike the first one counts, since rounding differs with the
+        batch: everybody goes on with the same bytes.
+        """
+        kept = self._png(record)
+        write_whole(kept, png)
+        if not self._claim(key, asdict(record)):
+            if (theirs := self.get_photo(key, out)) is not None:
+                return theirs
+            self.put(key, asdict(record))  # what stands there is not whole
+        _place(kept, out)
+        return record
 
     def get_photo(self, key: str, out: Path) -> CloakedPhoto | None:
         """Put the photo kept under a key at `out` and return its record.
@@ -41,14 +51,32 @@ class Cache:
         Returns None where nothing is kept, or the photo's bytes are not those of the record.
         """
         kept = self.get(key)
-        png = self._path(key, ".png")
-        if kept is None or not png.exists():
+        if kept is None:
             return None
         record = CloakedPhoto(**kept)
-        if hashlib.sha256(png.read_bytes()).hexdigest() != record.cloaked_sha256:
+        png = self._png(record)
+        if not png.exists() or sha256(png.read_bytes()).hexdigest() != record.cloaked_sha256:
             return None
         _place(png, out)
         return record
+
+    def _claim(self, key: str, value: Any) -> bool:
+        """Keep a value under a key that is free; return whether it was."""
+        path = self._path(key, ".json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as folder:
+            temporary = Path(folder) / path.name
+            temporary.write_text(json.dumps(value))
+            try:
+                path.hardlink_to(temporary)
+            except FileExistsError:
+                return False
+            except OSError:  # a disk without hard links
+                temporary.replace(path)
+        return True
+
+    def _png(self, record: CloakedPhoto) -> Path:
+        return self._path(record.cloaked_sha256, ".png")
 
     def _path(self, key: str, suffix: str) -> Path:
         return self._folder / key[:2] / (key + suffix)

@@ -172,9 +172,8 @@ class _Order:
             seconds=optimising_s + time.monotonic() - start,
             **asdict(measure(source, decode_png(png), regions, self.networks)),
         )
-        self.cache.put_photo(self._key(photo), record, png)
-        self.cache.get_photo(self._key(photo), self._file(photo))
-        return record
+        counted = self.cache.put_photo(self._key(photo), record, png, self._file(photo))
+        return replace(counted, person=photo.person)
 
     def _file(self, photo: Photo) -> Path:
         return self.out / f"{photo.sha256}.png"

@@ -11,7 +11,7 @@ import math
 import os
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,10 @@ def split(
     known = [photo for group in (enrolled, decoy) for held in group.values() for photo in held]
     probe: dict[str, tuple[Photo, ...]] = {}
     rejections: list[Rejection] = []
+    rest = {person: photos[person][len(enrolled[person]) :] for person in people}
+    copied = _copied([photo for held in rest.values() for photo in held], known)
     for person in people:
-        rest = photos[person][len(enrolled[person]) :]
-        probe[person], refused = _probes(person, rest, known, probes, photo_set.root)
+        probe[person], refused = _probes(person, rest[person], copied, probes, photo_set.root)
         rejections += refused
     target = {person: photos[person] for person in target_people}
     return Split(seed, enrolled, probe, decoy, target, tuple(rejections))
@@ -197,7 +198,7 @@ def _enrolled(person: str, photos: tuple[Photo, ...], train: float) -> tuple[Pho
 
 
 def _probes(
-    person: str, rest: Sequence[Photo], enrolled: Sequence[Photo], probes: int | None, root: Path
+    person: str, rest: Sequence[Photo], copied: Mapping[str, Photo], probes: int | None, root: Path
 ) -> tuple[tuple[Photo, ...], list[Rejection]]:
     """Return the first photos that copy no enrolled photo, and those refused on the way."""
     if probes is not None and probes > len(rest):
@@ -206,7 +207,6 @@ def _probes(
             expected="at most as many probes as photos that aren't trained on",
             remedy="ask for fewer probes, train on fewer photos, or add photos of this person",
         )
-    copied = _copied(rest, enrolled)
     chosen: list[Photo] = []
     refused: list[Rejection] = []
     for photo in rest:

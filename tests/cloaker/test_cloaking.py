@@ -177,6 +177,24 @@ def test_a_damaged_cache_entry_is_made_again(bench: Bench) -> None:
         assert after.embedding_shift == pytest.approx(before.embedding_shift, rel=0.05)
 
 
+def test_of_two_who_cloak_alike_at_once_the_first_one_counts(bench: Bench) -> None:
+    first = bench.run()
+    entries = sorted((bench.folder / "cache").rglob("*.json"))
+    (kept,) = [file for file in entries if first.cloaked[0].cloaked_sha256 in file.read_text()]
+    claimed = kept.read_bytes()
+    kept.unlink()
+
+    def other_process_is_first(done: int, _of: int) -> None:
+        if done == 60:
+            kept.write_bytes(claimed)
+
+    again = bench.run(out="elsewhere", progress=other_process_is_first)
+
+    assert again == first
+    assert kept.read_bytes() == claimed
+    assert (bench.pixels(again.cloaked[0], "elsewhere") == bench.pixels(first.cloaked[0])).all()
+
+
 def test_another_way_of_cloaking_is_not_taken_from_the_cache(bench: Bench) -> None:
     bench.run()
     changed: list[Callable[[], Cloaking]] = [
