@@ -5,6 +5,7 @@ one person's faces, all arms share one gallery: the decoys are enrolled once, an
 the protected people anew, has the gallery's content checked, probes, and takes them out again.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -20,6 +21,7 @@ SHARED = ""
 """The arm of calls that all arms share."""
 
 
+@functools.cache
 def gallery_name(run_id: str, number: int) -> str:
     """Return a gallery's name: recognisably ours, and legal at every service."""
     return f"{GALLERY_PREFIX}{content_hash(run_id)[:16]}-{number}"

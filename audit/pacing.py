@@ -18,7 +18,7 @@ from audit.errors import Stopped
 from providers.base import Rate, Tier
 
 _MARGIN = 0.016
-_MARGIN_MIN_S = 0.0005
+_MARGIN_MIN_S = 0.00065
 """How much wider than window / calls a slot is: this share of it, but no less than so many seconds,
 because many calls a second delay one another already in this machine."""
 
