@@ -50,6 +50,17 @@ def _fawkes_03(budget: float, steps: int, learning_rate: float) -> Parameters:
     return {"budget": budget, "steps": steps, "learning_rate": learning_rate}
 
 
+def _fawkes_10(budget: float, steps: int, learning_rate: float, networks_max: int) -> Parameters:
+    return {**_fawkes_03(budget, steps, learning_rate), "networks_max": networks_max}
+
+
+def _control(system: str) -> Row:
+    # At the budgets of Fawkes 0.3: as visible as its cloaks, and optimised for nobody.
+    budgets = {"min": 0.002, "low": 0.003, "mid": 0.005, "high": 0.008, "ultra": 0.01}
+    levels = {level: {"budget": budget} for level, budget in budgets.items()}
+    return Row(f"cloaker.systems.{system}", {"wobble_px": 0.0}, levels)
+
+
 SYSTEMS: dict[str, Row] = {
     "fawkes-0.3": Row(
         "cloaker.systems.fawkes_03:Fawkes03",
@@ -62,6 +73,36 @@ SYSTEMS: dict[str, Row] = {
             "ultra": _fawkes_03(0.01, 1000, 8.0),
         },
     ),
+    "fawkes-1.0": Row(
+        "cloaker.systems.fawkes_10:Fawkes10",
+        {"learning_rate": 15.0, "penalty": 1e6, "networks_max": 2, "legacy": False},
+        {  # Fawkes 1.0.4, protection.py, but for `min`, which is ours: its own is broken
+            "min": _fawkes_10(0.002, 20, 25.0, 1),
+            "low": _fawkes_10(0.004, 40, 25.0, 1),
+            "mid": _fawkes_10(0.012, 75, 20.0, 2),
+            "high": _fawkes_10(0.017, 150, 15.0, 2),
+        },
+    ),
+    "fawkes-paper": Row(
+        "cloaker.systems.fawkes_paper:FawkesPaper",
+        {
+            "steps": 1000,
+            "learning_rate": 0.5,
+            "penalty": 1e10,
+            "target_among": 20,
+            "legacy": False,
+        },
+        {  # `high` is the paper's (section 5.1); the others, ours, differ in their budget only
+            "min": {"budget": 0.002},
+            "low": {"budget": 0.003},
+            "mid": {"budget": 0.005},
+            "high": {"budget": 0.007},
+        },
+    ),
+    "noise-uniform": _control("noise:UniformNoise"),
+    "noise-gaussian": _control("noise:GaussianNoise"),
+    "blur": _control("blur:Blur"),
+    "jpeg": _control("jpeg:Jpeg"),
 }
 
 
