@@ -18,7 +18,7 @@ from pathlib import Path
 from audit.errors import UserError
 from audit.types import content_hash
 from cloaker.download import Progress, download
-from cloaker.networks.catalogue import CATALOGUE, Entry, WeightFile
+from cloaker.networks.catalogue import CATALOGUE, METRICS, Entry, Metric, WeightFile
 
 
 class State(StrEnum):
@@ -60,8 +60,8 @@ class Weights:
 
 
 def list_weights() -> tuple[WeightsRow, ...]:
-    """Return every known network, with its files' state (each is hashed anew)."""
-    return tuple(_row(name, entry) for name, entry in CATALOGUE.items())
+    """Return every known network and metric, with its files' state (each is hashed anew)."""
+    return tuple(_row(name, entry) for name, entry in _entries().items())
 
 
 def add(name: str, file: Path) -> tuple[StoredFile, ...]:
@@ -146,17 +146,22 @@ def _folder(name: str) -> Iterator[Path]:
         ) from error
 
 
-def _entry(name: str) -> Entry:
-    if name not in CATALOGUE:
+def _entries() -> dict[str, Entry | Metric]:
+    return {**CATALOGUE, **METRICS}
+
+
+def _entry(name: str) -> Entry | Metric:
+    entries = _entries()
+    if name not in entries:
         raise UserError(
-            f"no installable network is named {name}",
-            expected=f"one of {', '.join(CATALOGUE)}",
+            f"no installable weights are named {name}",
+            expected=f"one of {', '.join(entries)}",
             remedy="see `audit weights list`",
         )
-    return CATALOGUE[name]
+    return entries[name]
 
 
-def _absent(name: str, entry: Entry) -> UserError:
+def _absent(name: str, entry: Entry | Metric) -> UserError:
     fetchable = all(file.url for file in entry.files)
     fetch_it = f"`audit weights fetch {name}`, or " if fetchable else ""
     return UserError(
@@ -166,7 +171,7 @@ def _absent(name: str, entry: Entry) -> UserError:
     )
 
 
-def _row(name: str, entry: Entry) -> WeightsRow:
+def _row(name: str, entry: Entry | Metric) -> WeightsRow:
     sizes = [file.size for file in entry.files]
     state = _state(name, entry)
     if state is State.INSTALLED:
@@ -176,13 +181,13 @@ def _row(name: str, entry: Entry) -> WeightsRow:
         installed=state,
         size=sum(size for size in sizes if size is not None) or None,
         licence=entry.licence,
-        what=f"{entry.architecture}, trained on {entry.training_set}, {entry.dimension}-d",
+        what=entry.what,
         source=entry.source,
         fetchable=all(file.url for file in entry.files),
     )
 
 
-def _state(name: str, entry: Entry) -> State:
+def _state(name: str, entry: Entry | Metric) -> State:
     folder = _cache(name)
     for file in entry.files:
         if not (folder / file.name).is_file() or _expected(file, folder) is None:
@@ -224,7 +229,7 @@ def _remedy_of_mismatch(wanted: WeightFile, folder: Path) -> str:
     return "get the file again from its source: it is damaged, or another version"
 
 
-def _given(file: Path, wanted: WeightFile, entry: Entry) -> Path:
+def _given(file: Path, wanted: WeightFile, entry: Entry | Metric) -> Path:
     path = file if len(entry.files) == 1 else file.with_suffix(Path(wanted.name).suffix)
     if not path.is_file():
         raise UserError(
@@ -256,7 +261,7 @@ def _fetch_file(
     if not url:
         raise UserError(
             f"no address is known to download {wanted.name} from",
-            expected=f"a file that you have from its source: {CATALOGUE[name].source}",
+            expected=f"a file that you have from its source: {_entry(name).source}",
             remedy=f"`audit weights add {name} FILE`",
         )
     download(

@@ -1,4 +1,4 @@
-"""The table of real embedding networks whose weights a user can install.
+"""The tables of weights that a user can install: real embedding networks and perceptual metrics.
 
 No weights are part of this package. Every file is known by its SHA-256; a file without one has
 no published hash, so the first copy that a user adds is trusted and its hash is kept beside it.
@@ -40,6 +40,21 @@ class Entry:
     files: tuple[WeightFile, ...]
     build: Callable[[str, Sequence[bytes]], "EmbeddingNetwork"]
     flush_denormals: bool = False
+
+    @property
+    def what(self) -> str:
+        """Return what the network is, in a few words."""
+        return f"{self.architecture}, trained on {self.training_set}, {self.dimension}-d"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A part of a perceptual metric whose weights can be installed: no embedding network."""
+
+    what: str
+    licence: str
+    source: str
+    files: tuple[WeightFile, ...]
 
 
 def _mobilefacenet_casia_a(name: str, contents: Sequence[bytes]) -> "EmbeddingNetwork":
@@ -274,5 +289,35 @@ CATALOGUE: Mapping[str, Entry] = {
             ),
         ),
         build=_facenet,
+    ),
+}
+
+METRICS: Mapping[str, Metric] = {
+    "lpips-alexnet": Metric(
+        what="AlexNet, trained on ImageNet: the features that LPIPS compares",
+        licence="BSD-3-Clause (torchvision)",
+        source="torchvision, AlexNet_Weights.IMAGENET1K_V1",
+        files=(
+            WeightFile(
+                "alexnet-owt-7be5be79.pth",
+                "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+                244_408_911,
+                "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+            ),
+        ),
+    ),
+    "lpips-linear": Metric(
+        what="linear layers of LPIPS 0.1 for AlexNet: how much each feature counts",
+        licence="BSD-2-Clause",
+        source="LPIPS authors, lpips/weights/v0.1/alex.pth",
+        files=(
+            WeightFile(
+                "alex.pth",
+                "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+                6_009,
+                "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/"
+                "lpips/weights/v0.1/alex.pth",
+            ),
+        ),
     ),
 }

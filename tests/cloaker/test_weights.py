@@ -13,11 +13,14 @@ import pytest
 
 from audit.errors import Stopped, UserError
 from cloaker import weights
+from cloaker.networks import registry
 from cloaker.networks.base import EmbeddingNetwork
-from cloaker.networks.catalogue import CATALOGUE, Entry, WeightFile
+from cloaker.networks.catalogue import CATALOGUE, METRICS, Entry, Metric, WeightFile
 
 CONTENT = bytes(range(256)) * 2000
 OTHER = b"something else"
+KNOWN: tuple[Entry | Metric, ...] = (*CATALOGUE.values(), *METRICS.values())
+FILES = [file for known in KNOWN for file in known.files]
 
 
 def sha256(content: bytes) -> str:
@@ -46,6 +49,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "unpublished": entry(WeightFile("net.pt", None, None)),
     }
     monkeypatch.setattr(weights, "CATALOGUE", catalogue)
+    monkeypatch.setattr(weights, "METRICS", {})
     return tmp_path / "cache" / "weights"
 
 
@@ -340,18 +344,44 @@ class TestFetch:
         assert weights.read("unpublished").sha256 == sha256(CONTENT)
 
 
+class TestMetrics:
+    @pytest.fixture(autouse=True)
+    def metric(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        file = WeightFile("metric.pth", sha256(CONTENT), len(CONTENT))
+        metric = Metric("how alike", "MIT", "its authors", (file,))
+        monkeypatch.setattr(weights, "METRICS", {"metric": metric})
+
+    def test_are_installed_like_networks(self, given: Given) -> None:
+        assert states()["metric"] == "no"
+        weights.add("metric", given("downloaded-as.anything", CONTENT))
+        row = {row.name: row for row in weights.list_weights()}["metric"]
+        assert (row.installed.value, row.what, row.licence) == ("yes", "how alike", "MIT")
+        assert weights.read("metric").contents == (CONTENT,)
+
+    def test_are_named_among_what_can_be_installed(self, given: Given) -> None:
+        with pytest.raises(UserError, match=r"arcface(.|\n)*one, two, unpublished, metric"):
+            weights.add("arcface", given("a.bin", CONTENT))
+
+    def test_are_no_networks(self) -> None:
+        assert not set(METRICS) & set(registry.names())
+
+
 class TestCatalogue:
     def test_hashes_are_whole_and_unlike(self) -> None:
-        hashes = [file.sha256 for e in CATALOGUE.values() for file in e.files if file.sha256]
-        assert len(set(hashes)) == len(hashes) == 10
+        hashes = [file.sha256 for file in FILES if file.sha256]
+        assert len(set(hashes)) == len(hashes) == 12
         assert all(len(h) == 64 and int(h, 16) for h in hashes)
 
     def test_files_of_a_network_differ_by_suffix(self) -> None:
-        for known in CATALOGUE.values():
+        for known in KNOWN:
             suffixes = [Path(file.name).suffix for file in known.files]
             assert len(set(suffixes)) == len(suffixes)
 
     def test_addresses_are_encrypted(self) -> None:
-        urls = [file.url for e in CATALOGUE.values() for file in e.files if file.url]
+        urls = [file.url for file in FILES if file.url]
         assert urls
         assert all(url.startswith("https://") for url in urls)
+
+    def test_alexnets_hash_is_the_one_in_its_published_name(self) -> None:
+        (file,) = METRICS["lpips-alexnet"].files
+        assert file.name == f"alexnet-owt-{str(file.sha256)[:8]}.pth"
