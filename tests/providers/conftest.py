@@ -1,19 +1,19 @@
-import runpy
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
 
+from audit.types import Recogniser
 from providers.azure import AzureProvider
 from providers.emulators.options import Options
 from providers.emulators.server import running
-
-STUB_SCRIPT = Path(__file__).parent / "stub_emulator.py"
-KEY = "k3y-0f-the-tests"
+from providers.facepp import FaceppProvider
+from providers.rekognition import RekognitionProvider
+from tests.providers.accounts import ADAPTERS
+from tests.providers.stub_emulator import CALIBRATION, StubRecogniser
 
 
 class FakeClock:
@@ -24,26 +24,24 @@ class FakeClock:
         return self.now
 
 
-@pytest.fixture(scope="session")
-def stub() -> SimpleNamespace:
-    return SimpleNamespace(**runpy.run_path(str(STUB_SCRIPT)), script=STUB_SCRIPT)
-
-
-@pytest.fixture(scope="session")
-def photo(stub: SimpleNamespace) -> Callable[..., bytes]:
-    draw: Callable[..., bytes] = stub.photo
-    return draw
+@pytest.fixture(scope="module")
+def service() -> str:
+    """The service that a module is about; the others define theirs."""
+    return "azure"
 
 
 @pytest.fixture(scope="module")
-def start(stub: SimpleNamespace) -> Iterator[Callable[..., str]]:
+def recogniser() -> Recogniser:
+    return StubRecogniser()
+
+
+@pytest.fixture(scope="module")
+def start(service: str, recogniser: Recogniser) -> Iterator[Callable[..., str]]:
     """Start an emulator with options of its own; it ends with the module."""
     with ExitStack() as stack:
 
         def start(**options: Any) -> str:
-            emulator = running(
-                "azure", stub.StubRecogniser(), stub.CALIBRATION, options=Options(**options)
-            )
+            emulator = running(service, recogniser, CALIBRATION, options=Options(**options))
             return stack.enter_context(emulator)
 
         yield start
@@ -61,11 +59,14 @@ def emulator(module_emulator: str) -> str:
 
 
 @pytest.fixture
-def connect() -> Iterator[Callable[..., AzureProvider]]:
+def connect(service: str) -> Iterator[Callable[..., Any]]:
+    """Open the service's adapter with the tests' keys; settings can be changed."""
+    adapter, keys = ADAPTERS[service]
     with ExitStack() as stack:
 
-        def connect(endpoint: str, key: str = KEY, **settings: Any) -> AzureProvider:
-            provider = AzureProvider(endpoint, key, **settings)
+        def connect(endpoint: str | None = None, **settings: Any) -> Any:
+            given: dict[str, Any] = {"endpoint": endpoint, **keys, **settings}
+            provider = adapter(**given)
             stack.callback(provider.close)
             return provider
 
@@ -75,6 +76,34 @@ def connect() -> Iterator[Callable[..., AzureProvider]]:
 @pytest.fixture
 def azure(emulator: str, connect: Callable[..., AzureProvider]) -> AzureProvider:
     return connect(emulator)
+
+
+@pytest.fixture
+def facepp(emulator: str, connect: Callable[..., FaceppProvider]) -> FaceppProvider:
+    return connect(emulator)
+
+
+@pytest.fixture
+def faces(emulator: str, connect: Callable[..., RekognitionProvider]) -> RekognitionProvider:
+    return connect(emulator)
+
+
+@pytest.fixture
+def users(emulator: str, connect: Callable[..., RekognitionProvider]) -> RekognitionProvider:
+    return connect(emulator, gallery="users")
+
+
+@pytest.fixture
+def aws_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Leave boto3 nothing to find but an empty configuration file; return its path."""
+    for name in ("REGION", "DEFAULT_REGION", "PROFILE", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
+    configuration = tmp_path / "config"
+    configuration.touch()
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(configuration))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return configuration
 
 
 @pytest.fixture

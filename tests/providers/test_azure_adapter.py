@@ -11,12 +11,12 @@ import requests
 from audit.errors import UserError
 from providers.azure import AzureProvider
 from providers.base import FailureKind, GalleryPage, Provider, RemotePerson, TrainingState
+from tests.providers.stub_emulator import photo
 
-Photo = Callable[..., bytes]
 Log = Callable[[], list[dict[str, Any]]]
 
 
-def trained(azure: Provider, photo: Photo, people: int = 3) -> dict[int, str]:
+def trained(azure: Provider, people: int = 3) -> dict[int, str]:
     azure.create_gallery("g")
     ids = {person: azure.add_person("g", f"tag-{person}") for person in range(people)}
     for person, person_id in ids.items():
@@ -32,8 +32,8 @@ def failure(call: Callable[[], object]) -> Exception:
     return caught.value
 
 
-def test_whole_life(azure: AzureProvider, photo: Photo, emulator: str) -> None:
-    ids = trained(azure, photo)
+def test_whole_life(azure: AzureProvider, emulator: str) -> None:
+    ids = trained(azure)
     face = azure.detect(photo(1, 2))
     [ranked] = azure.identify("g", [face], 0.0, 100)
     assert ranked[0].person_id == ids[1]
@@ -53,8 +53,8 @@ def test_whole_life(azure: AzureProvider, photo: Photo, emulator: str) -> None:
     assert requests.get(f"{emulator}/__emulator__/galleries", timeout=10).json() == []
 
 
-def test_identify_answers_in_the_order_of_the_faces(azure: AzureProvider, photo: Photo) -> None:
-    ids = trained(azure, photo)
+def test_identify_answers_in_the_order_of_the_faces(azure: AzureProvider) -> None:
+    ids = trained(azure)
     order = [2, 0, 1, 2, 0, 1, 2, 0, 1, 2]
     faces = [azure.detect(photo(person, 1)) for person in order]
     answers = azure.identify("g", faces, 0.5, 100)
@@ -63,8 +63,8 @@ def test_identify_answers_in_the_order_of_the_faces(azure: AzureProvider, photo:
     ]
 
 
-def test_identify_censors_below_the_threshold(azure: AzureProvider, photo: Photo) -> None:
-    trained(azure, photo)
+def test_identify_censors_below_the_threshold(azure: AzureProvider) -> None:
+    trained(azure)
     stranger = azure.detect(photo(5))
     assert azure.identify("g", [stranger], 0.5, 100) == [[]]
     [everyone] = azure.identify("g", [stranger], 0.0, 100)
@@ -72,16 +72,14 @@ def test_identify_censors_below_the_threshold(azure: AzureProvider, photo: Photo
     assert len(azure.identify("g", [stranger], 0.0, 2)[0]) == 2
 
 
-def test_the_largest_face_of_a_probe_counts(azure: AzureProvider, photo: Photo) -> None:
-    ids = trained(azure, photo)
+def test_the_largest_face_of_a_probe_counts(azure: AzureProvider) -> None:
+    ids = trained(azure)
     [ranked] = azure.identify("g", [azure.detect(photo(1, faces=2))], 0.5, 10)
     assert [candidate.person_id for candidate in ranked] == [ids[1]]
 
 
-def test_models_and_lifetime_are_always_sent(
-    azure: AzureProvider, photo: Photo, emulator: str
-) -> None:
-    trained(azure, photo)
+def test_models_and_lifetime_are_always_sent(azure: AzureProvider, emulator: str) -> None:
+    trained(azure)
     group = requests.get(
         f"{emulator}/face/v1.2/largepersongroups/g?returnRecognitionModel=true",
         headers={"Ocp-Apim-Subscription-Key": "any"},
@@ -109,7 +107,7 @@ def test_listings_are_read_page_by_page(
     assert pages == 3
 
 
-def test_faces_are_listed_in_one_request(azure: AzureProvider, photo: Photo, log: Log) -> None:
+def test_faces_are_listed_in_one_request(azure: AzureProvider, log: Log) -> None:
     azure.create_gallery("g")
     person = azure.add_person("g", "someone")
     faces = [
@@ -120,10 +118,8 @@ def test_faces_are_listed_in_one_request(azure: AzureProvider, photo: Photo, log
     assert [row["operation"] for row in log()[before:]] == ["GetLargePersonGroupPerson"]
 
 
-def test_a_person_is_removed_with_the_faces(
-    azure: AzureProvider, photo: Photo, emulator: str
-) -> None:
-    ids = trained(azure, photo)
+def test_a_person_is_removed_with_the_faces(azure: AzureProvider, emulator: str) -> None:
+    ids = trained(azure)
     azure.remove_person("g", ids[1])
     [gallery] = requests.get(f"{emulator}/__emulator__/galleries", timeout=10).json()
     assert {person["person_id"] for person in gallery["persons"]} == {ids[0], ids[2]}
@@ -131,8 +127,8 @@ def test_a_person_is_removed_with_the_faces(
     assert (told.kind, told.code) == (FailureKind.ABSENT, "PersonNotFound")
 
 
-def test_training_is_one_post(azure: AzureProvider, photo: Photo, log: Log) -> None:
-    trained(azure, photo)
+def test_training_is_one_post(azure: AzureProvider, log: Log) -> None:
+    trained(azure)
     asked = [row["operation"] for row in log()]
     assert asked.count("TrainLargePersonGroup") == 1
     assert asked.count("GetLargePersonGroupTrainingStatus") == 1
@@ -147,7 +143,7 @@ def test_training_an_empty_gallery_fails(azure: AzureProvider) -> None:
 def test_account_tells_keys_apart_without_holding_them(
     connect: Callable[..., AzureProvider],
 ) -> None:
-    first, second = (connect("https://x.cognitiveservices.azure.com/", key) for key in "ab")
+    first, second = (connect("https://x.cognitiveservices.azure.com/", key=key) for key in "ab")
     digest = hashlib.sha256(b"a").hexdigest()[:8]
     assert first.account == f"azure/x.cognitiveservices.azure.com/{digest}"
     assert second.account != first.account

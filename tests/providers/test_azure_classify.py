@@ -1,19 +1,17 @@
 """Every way in which Azure says no, as the real SDK raises it and the adapter reads it."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 
 from providers.azure import AzureProvider
 from providers.base import Failure, FailureKind
+from tests.providers.canned import canned
+from tests.providers.stub_emulator import photo
 
 Connect = Callable[..., AzureProvider]
-Photo = Callable[..., bytes]
 Log = Callable[[], list[dict[str, Any]]]
 
 
@@ -25,44 +23,10 @@ def failure(provider: AzureProvider, call: Callable[[], Any]) -> Failure:
     return told
 
 
-@contextmanager
-def canned(status: int, body: str, **headers: str) -> Iterator[tuple[str, list[str]]]:
-    """Serve one answer to everything; yield the URL and the list of requests seen."""
-    seen: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            seen.append(self.command)
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            kind = "text/html" if body.startswith("<") else "application/json"
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - names of the base class
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", seen
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 @pytest.mark.parametrize("kind", ["429", "500", "503"])
 @pytest.mark.parametrize("retry_after_s", [None, 7])
 def test_one_request_goes_out_however_it_fails(
     azure: AzureProvider,
-    photo: Photo,
     disturb: Callable[..., None],
     log: Log,
     kind: str,
@@ -94,7 +58,7 @@ def test_one_request_goes_out_however_it_fails(
 
 @pytest.mark.parametrize("kind", ["reset", "half_body", "lost_response"])
 def test_one_request_goes_out_when_the_wire_breaks(
-    azure: AzureProvider, photo: Photo, disturb: Callable[..., None], log: Log, kind: str
+    azure: AzureProvider, disturb: Callable[..., None], log: Log, kind: str
 ) -> None:
     azure.create_gallery("g")
     person = azure.add_person("g", "someone")
@@ -108,7 +72,7 @@ def test_one_request_goes_out_when_the_wire_breaks(
     ("kind", "enrolled"), [("lost_response", 1), ("half_body", 1), ("reset", 0)]
 )
 def test_what_a_broken_wire_leaves_behind(
-    azure: AzureProvider, photo: Photo, disturb: Callable[..., None], kind: str, enrolled: int
+    azure: AzureProvider, disturb: Callable[..., None], kind: str, enrolled: int
 ) -> None:
     azure.create_gallery("g")
     person = azure.add_person("g", "someone")
@@ -137,7 +101,7 @@ def test_nobody_listening_is_transient(connect: Connect) -> None:
     assert failure(nobody, nobody.list_galleries).kind is FailureKind.TRANSIENT
 
 
-def test_conflicts_and_absences(azure: AzureProvider, photo: Photo) -> None:
+def test_conflicts_and_absences(azure: AzureProvider) -> None:
     azure.create_gallery("g")
     face = azure.detect(photo(0))
     calls: dict[str, tuple[Callable[[], Any], FailureKind]] = {
@@ -157,7 +121,7 @@ def test_conflicts_and_absences(azure: AzureProvider, photo: Photo) -> None:
     assert failure(azure, lambda: azure.delete_gallery("g")).kind is FailureKind.ABSENT
 
 
-def test_expired_faces_are_absent(azure: AzureProvider, photo: Photo) -> None:
+def test_expired_faces_are_absent(azure: AzureProvider) -> None:
     azure.create_gallery("g")
     person = azure.add_person("g", "someone")
     azure.enrol("g", person, photo(0), "tag")
@@ -171,7 +135,7 @@ def test_expired_faces_are_absent(azure: AzureProvider, photo: Photo) -> None:
         assert (told.code, told.kind) == ("FaceNotFound", FailureKind.ABSENT)
 
 
-def test_refused_photos(azure: AzureProvider, photo: Photo) -> None:
+def test_refused_photos(azure: AzureProvider) -> None:
     azure.create_gallery("g")
     person = azure.add_person("g", "someone")
     photos = {
@@ -189,7 +153,7 @@ def test_refused_photos(azure: AzureProvider, photo: Photo) -> None:
     assert (told.kind, told.no_face) == (FailureKind.PHOTO, True)
 
 
-def test_a_full_person_is_a_quota(azure: AzureProvider, photo: Photo) -> None:
+def test_a_full_person_is_a_quota(azure: AzureProvider) -> None:
     azure.create_gallery("g")
     person = azure.add_person("g", "someone")
     for number in range(248):
@@ -198,9 +162,7 @@ def test_a_full_person_is_a_quota(azure: AzureProvider, photo: Photo) -> None:
     assert (told.code, told.kind) == ("QuotaExceeded", FailureKind.QUOTA)
 
 
-def test_writing_while_training_is_busy(
-    start: Callable[..., str], connect: Connect, photo: Photo
-) -> None:
+def test_writing_while_training_is_busy(start: Callable[..., str], connect: Connect) -> None:
     azure = connect(start(training_s=3600))
     azure.create_gallery("g")
     person = azure.add_person("g", "someone")
@@ -219,10 +181,10 @@ def test_writing_while_training_is_busy(
 
 
 def test_a_wrong_key_and_a_missing_approval_are_refusals(
-    start: Callable[..., str], connect: Connect, photo: Photo
+    start: Callable[..., str], connect: Connect
 ) -> None:
     endpoint = start(keys=frozenset({"right"}), gated=True)
-    wrong, right = connect(endpoint, "wrong"), connect(endpoint, "right")
+    wrong, right = connect(endpoint, key="wrong"), connect(endpoint, key="right")
     told = failure(wrong, wrong.list_galleries)
     assert (told.code, told.kind) == ("401", FailureKind.REFUSED)
     assert "AZURE_FACE_KEY" in told.message
@@ -260,16 +222,16 @@ HTML = "<html>Bad gateway</html>"
     ],
 )
 def test_answers_that_the_emulator_does_not_give(
-    connect: Connect, photo: Photo, status: int, body: str, kind: FailureKind
+    connect: Connect, status: int, body: str, kind: FailureKind
 ) -> None:
     with canned(status, body) as (endpoint, seen):
         azure = connect(endpoint)
         assert failure(azure, lambda: azure.detect(photo(0))).kind is kind
         azure.close()
-    assert seen == ["POST"]
+    assert [request.method for request in seen] == ["POST"]
 
 
-def test_the_approval_remedy_is_told_when_nested(connect: Connect, photo: Photo) -> None:
+def test_the_approval_remedy_is_told_when_nested(connect: Connect) -> None:
     with canned(403, NESTED) as (endpoint, _):
         azure = connect(endpoint)
         assert "--emulate" in failure(azure, lambda: azure.detect(photo(0))).message
@@ -279,7 +241,7 @@ def test_the_approval_remedy_is_told_when_nested(connect: Connect, photo: Photo)
 def test_a_key_echoed_by_the_service_is_cut_out(connect: Connect) -> None:
     body = '{"error": {"code": "401", "message": "no such key: s3cret"}}'
     with canned(401, body) as (endpoint, _):
-        azure = connect(endpoint, "s3cret")
+        azure = connect(endpoint, key="s3cret")
         told = failure(azure, azure.list_galleries)
         azure.close()
     assert told.message.startswith("no such key: [key]")
@@ -290,7 +252,7 @@ def test_redirects_are_not_followed(connect: Connect) -> None:
         azure = connect(endpoint)
         failure(azure, azure.list_galleries)
         azure.close()
-    assert seen == ["GET"]
+    assert [request.method for request in seen] == ["GET"]
 
 
 def test_a_date_as_retry_after_is_no_number(connect: Connect) -> None:
@@ -301,4 +263,4 @@ def test_a_date_as_retry_after_is_no_number(connect: Connect) -> None:
         told = failure(azure, azure.list_galleries)
         azure.close()
     assert (told.kind, told.retry_after_s) == (FailureKind.THROTTLED, None)
-    assert seen == ["GET"]
+    assert [request.method for request in seen] == ["GET"]

@@ -12,9 +12,9 @@ from providers.base import TrainingState
 from providers.emulators import calibration as calibration_module
 from providers.emulators.calibration import Calibration, calibration
 from providers.emulators.options import Matching
+from tests.providers.stub_emulator import photo
 
 Connect = Callable[..., AzureProvider]
-Photo = Callable[..., bytes]
 
 
 class Clock(Protocol):
@@ -23,9 +23,7 @@ class Clock(Protocol):
     def __call__(self) -> float: ...
 
 
-def test_face_ids_expire(
-    start: Callable[..., str], connect: Connect, photo: Photo, clock: Clock
-) -> None:
+def test_face_ids_expire(start: Callable[..., str], connect: Connect, clock: Clock) -> None:
     azure = connect(start(clock=clock), face_id_ttl_s=60)
     azure.create_gallery("g")
     person = azure.add_person("g", "someone")
@@ -40,9 +38,7 @@ def test_face_ids_expire(
     assert azure.classify(caught.value).kind == "absent"
 
 
-def test_training_takes_its_time(
-    start: Callable[..., str], connect: Connect, photo: Photo, clock: Clock
-) -> None:
+def test_training_takes_its_time(start: Callable[..., str], connect: Connect, clock: Clock) -> None:
     azure = connect(start(clock=clock, training_s=30))
     azure.create_gallery("g")
     azure.enrol("g", azure.add_person("g", "someone"), photo(0), "tag")
@@ -55,7 +51,7 @@ def test_training_takes_its_time(
     assert len(azure.identify("g", [azure.detect(photo(0))], 0.5, 10)[0]) == 1
 
 
-def test_training_freezes_what_identify_sees(azure: AzureProvider, photo: Photo) -> None:
+def test_training_freezes_what_identify_sees(azure: AzureProvider) -> None:
     azure.create_gallery("g")
     first, second = azure.add_person("g", "first"), azure.add_person("g", "second")
     azure.enrol("g", first, photo(0), "tag")
@@ -68,7 +64,7 @@ def test_training_freezes_what_identify_sees(azure: AzureProvider, photo: Photo)
     assert found.person_id == second
 
 
-def test_a_person_scores_as_the_nearest_face(azure: AzureProvider, photo: Photo) -> None:
+def test_a_person_scores_as_the_nearest_face(azure: AzureProvider) -> None:
     azure.create_gallery("g")
     person = azure.add_person("g", "someone")
     for variant in (0, 8):
@@ -81,7 +77,7 @@ def test_a_person_scores_as_the_nearest_face(azure: AzureProvider, photo: Photo)
     assert azure.verify("g", probe, person) == found
 
 
-def test_a_deleted_gallery_can_be_made_anew(azure: AzureProvider, photo: Photo) -> None:
+def test_a_deleted_gallery_can_be_made_anew(azure: AzureProvider) -> None:
     for person in (0, 1):
         azure.create_gallery("g")
         remote = azure.add_person("g", "someone")
@@ -96,7 +92,7 @@ def test_a_deleted_gallery_can_be_made_anew(azure: AzureProvider, photo: Photo) 
     ("file_format", "accepted"),
     [("JPEG", True), ("GIF", True), ("BMP", True), ("TIFF", False), ("WEBP", False)],
 )
-def test_formats(azure: AzureProvider, photo: Photo, file_format: str, *, accepted: bool) -> None:
+def test_formats(azure: AzureProvider, file_format: str, *, accepted: bool) -> None:
     image = photo(3, file_format=file_format)
     if accepted:
         assert azure.detect(image)
@@ -105,7 +101,7 @@ def test_formats(azure: AzureProvider, photo: Photo, file_format: str, *, accept
         azure.detect(image)
 
 
-def test_small_faces_are_not_seen_in_large_pictures(azure: AzureProvider, photo: Photo) -> None:
+def test_small_faces_are_not_seen_in_large_pictures(azure: AzureProvider) -> None:
     assert azure.detect(photo(0, size=(3200, 600)))  # 60 px = 36 px * 3200 / 1920
     with pytest.raises(Exception, match="No face"):
         azure.detect(photo(0, size=(3208, 600)))
@@ -131,7 +127,7 @@ def test_calibrations_are_read_from_the_table(
 
 
 def test_a_person_s_score_is_that_of_the_nearest_face_or_of_the_centroid(
-    start: Callable[..., str], connect: Connect, photo: Photo
+    start: Callable[..., str], connect: Connect
 ) -> None:
     scores = {}
     for matching in Matching:

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,19 +19,21 @@ from providers.azure import AzureProvider
 from providers.base import TrainingState
 from providers.emulators.options import Options
 from providers.emulators.server import running, serve
+from tests.providers.stub_emulator import CALIBRATION, StubRecogniser, photo
 
 Connect = Callable[..., AzureProvider]
 ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).with_name("stub_emulator.py")
 
 
-def emulator(stub: SimpleNamespace, **options: Any) -> AbstractContextManager[str]:
-    return running("azure", stub.StubRecogniser(), stub.CALIBRATION, options=Options(**options))
+def emulator(**options: Any) -> AbstractContextManager[str]:
+    return running("azure", StubRecogniser(), CALIBRATION, options=Options(**options))
 
 
-def process(stub: SimpleNamespace, state: Path) -> tuple[subprocess.Popen[str], str]:
+def process(state: Path) -> tuple[subprocess.Popen[str], str]:
     """Start a real emulator process; return it and its URL."""
     child = subprocess.Popen(
-        [sys.executable, str(stub.script), str(state)],
+        [sys.executable, str(SCRIPT), str(state)],
         stdout=subprocess.PIPE,
         text=True,
         env={"PYTHONPATH": str(ROOT)},
@@ -51,19 +52,17 @@ def end(child: subprocess.Popen[str], sent: signal.Signals) -> int:
     return code
 
 
-def test_everything_survives_a_restart(
-    stub: SimpleNamespace, connect: Connect, tmp_path: Path
-) -> None:
-    with emulator(stub, state=tmp_path) as url:
+def test_everything_survives_a_restart(connect: Connect, tmp_path: Path) -> None:
+    with emulator(state=tmp_path) as url:
         azure = connect(url)
         azure.create_gallery("g")
         person = azure.add_person("g", "someone")
-        face = azure.enrol("g", person, stub.photo(2), "tag").id
+        face = azure.enrol("g", person, photo(2), "tag").id
         azure.train("g")
-        probe = azure.detect(stub.photo(2, 3))
+        probe = azure.detect(photo(2, 3))
         before = azure.identify("g", [probe], 0.0, 10)
         azure.close()
-    with emulator(stub, state=tmp_path) as url:
+    with emulator(state=tmp_path) as url:
         azure = connect(url)
         assert azure.training_state("g") is TrainingState.SUCCEEDED
         assert azure.identify("g", [probe], 0.0, 10) == before
@@ -72,10 +71,10 @@ def test_everything_survives_a_restart(
         azure.close()
 
 
-def test_lists_and_small_groups_survive_a_restart(stub: SimpleNamespace, tmp_path: Path) -> None:
+def test_lists_and_small_groups_survive_a_restart(tmp_path: Path) -> None:
     headers = {"Ocp-Apim-Subscription-Key": "any", "Content-Type": "application/octet-stream"}
     kinds = ("persongroups", "facelists", "largefacelists")
-    with emulator(stub, state=tmp_path) as url:
+    with emulator(state=tmp_path) as url:
         for kind in kinds:
             container = f"{url}/face/v1.2/{kind}/c"
             body = {"name": kind, "userData": "ours", "recognitionModel": "recognition_04"}
@@ -84,11 +83,11 @@ def test_lists_and_small_groups_survive_a_restart(stub: SimpleNamespace, tmp_pat
             if kind == "persongroups":
                 continue
             faces = f"{container}/persistedfaces?userData=tag"
-            added = requests.post(faces, stub.photo(0), headers=headers, timeout=10)
+            added = requests.post(faces, photo(0), headers=headers, timeout=10)
             added.raise_for_status()
         before = [shown(url, kind) for kind in kinds]
         galleries = requests.get(f"{url}/__emulator__/galleries", timeout=10).json()
-    with emulator(stub, state=tmp_path) as url:
+    with emulator(state=tmp_path) as url:
         assert [shown(url, kind) for kind in kinds] == before
         assert requests.get(f"{url}/__emulator__/galleries", timeout=10).json() == galleries
     assert [len(row.get("faces", [])) for row in galleries] == [0, 1, 1]
@@ -102,19 +101,17 @@ def shown(url: str, kind: str) -> Any:
     return answer.json()
 
 
-def test_what_was_answered_survives_kill_9(
-    stub: SimpleNamespace, connect: Connect, tmp_path: Path
-) -> None:
-    child, url = process(stub, tmp_path)
+def test_what_was_answered_survives_kill_9(connect: Connect, tmp_path: Path) -> None:
+    child, url = process(tmp_path)
     azure = connect(url)
     azure.create_gallery("g")
     person = azure.add_person("g", "someone")
-    faces = [azure.enrol("g", person, stub.photo(1, n), f"tag-{n}").id for n in range(5)]
+    faces = [azure.enrol("g", person, photo(1, n), f"tag-{n}").id for n in range(5)]
     azure.train("g")
-    probe = azure.detect(stub.photo(1, 2))
+    probe = azure.detect(photo(1, 2))
     assert end(child, signal.SIGKILL) == -signal.SIGKILL
     azure.close()
-    child, url = process(stub, tmp_path)
+    child, url = process(tmp_path)
     azure = connect(url)
     assert azure.list_faces("g", person) == faces
     [[found]] = azure.identify("g", [probe], 0.5, 10)
@@ -123,15 +120,13 @@ def test_what_was_answered_survives_kill_9(
     end(child, signal.SIGTERM)
 
 
-def test_an_interrupt_ends_it_quietly(stub: SimpleNamespace, tmp_path: Path) -> None:
-    child, url = process(stub, tmp_path)
+def test_an_interrupt_ends_it_quietly(tmp_path: Path) -> None:
+    child, url = process(tmp_path)
     assert requests.get(f"{url}/__emulator__/log", timeout=10).json() == []
     assert end(child, signal.SIGINT) == 0
 
 
-def test_a_hanging_request_does_not_stop_the_end(
-    stub: SimpleNamespace, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_hanging_request_does_not_stop_the_end(capfd: pytest.CaptureFixture[str]) -> None:
     seen: list[str] = []
 
     def ask(url: str) -> None:
@@ -140,7 +135,7 @@ def test_a_hanging_request_does_not_stop_the_end(
         except requests.ConnectionError as error:
             seen.append(type(error).__name__)
 
-    with emulator(stub) as url:
+    with emulator() as url:
         rules = [{"kind": "hang", "seconds": 3600}]
         requests.post(f"{url}/__emulator__/faults", json={"rules": rules}, timeout=10)
         thread = threading.Thread(target=ask, args=(url,))
@@ -152,48 +147,48 @@ def test_a_hanging_request_does_not_stop_the_end(
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_log_holds_no_photo_and_no_key(stub: SimpleNamespace, connect: Connect) -> None:
-    with emulator(stub) as url:
+def test_the_log_holds_no_photo_and_no_key(connect: Connect) -> None:
+    with emulator() as url:
         azure = connect(url)
         azure.create_gallery("g")
         person = azure.add_person("g", "someone")
-        photo = stub.photo(0)
-        azure.enrol("g", person, photo, "tag")
+        picture = photo(0)
+        azure.enrol("g", person, picture, "tag")
         log = requests.get(f"{url}/__emulator__/log", timeout=10).json()
         azure.close()
     assert [set(row) for row in log] == [{"utc", "operation", "status", "body_size", "fault"}] * 3
-    assert log[2]["body_size"] == len(photo)
+    assert log[2]["body_size"] == len(picture)
     assert [row["status"] for row in log] == [200, 200, 200]
     assert azure._key not in json.dumps(log)
 
 
-def test_a_port_in_use_is_told(stub: SimpleNamespace) -> None:
-    with emulator(stub) as url:
+def test_a_port_in_use_is_told() -> None:
+    with emulator() as url:
         port = int(url.rpartition(":")[2])
         with pytest.raises(UserError, match=f"Cannot listen on 127.0.0.1:{port}"):
-            serve("azure", stub.StubRecogniser(), stub.CALIBRATION, port=port)
+            serve("azure", StubRecogniser(), CALIBRATION, port=port)
 
 
-def test_unusable_state_is_told(stub: SimpleNamespace, tmp_path: Path) -> None:
+def test_unusable_state_is_told(tmp_path: Path) -> None:
     (tmp_path / "azure-stub.db").write_text("this is no database" * 99)
-    with pytest.raises(UserError, match="cannot be used"), emulator(stub, state=tmp_path):
+    with pytest.raises(UserError, match="cannot be used"), emulator(state=tmp_path):
         pass
 
 
-def test_state_of_another_make_is_told(stub: SimpleNamespace, tmp_path: Path) -> None:
+def test_state_of_another_make_is_told(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "azure-stub.db")) as database:
         database.execute("CREATE TABLE persons (id TEXT PRIMARY KEY, gallery TEXT)")
     with (
         pytest.raises(UserError, match="cannot be used") as caught,
-        emulator(stub, state=tmp_path),
+        emulator(state=tmp_path),
     ):
         pass
     assert "--state" in str(caught.value)
 
 
-def test_an_unknown_service_is_told(stub: SimpleNamespace) -> None:
+def test_an_unknown_service_is_told() -> None:
     with (
         pytest.raises(UserError, match="no emulator of 'acme'"),
-        running("acme", stub.StubRecogniser(), stub.CALIBRATION),
+        running("acme", StubRecogniser(), CALIBRATION),
     ):
         pass

@@ -1,27 +1,23 @@
 """The adapter over HTTP against the emulator, over a real socket."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
 
 from audit.errors import UserError
-from audit.types import RecognisedFace
+from audit.types import RecognisedFace, Recogniser
 from providers.base import EXPIRED, FailureKind, GalleryPage, PhotoRefusedError, RemotePerson
-from providers.emulators.options import Options
-from providers.emulators.server import running
 from providers.facepp import FaceppProvider
 from providers.facepp_errors import FaceppError
+from tests.providers import stub_emulator
+from tests.providers.accounts import FACEPP_KEYS
 
 Connect = Callable[..., FaceppProvider]
-Photo = Callable[..., bytes]
 Log = Callable[[], list[dict[str, Any]]]
-KEY, SECRET = "k3y-0f-the-tests", "s3cret-0f-the-tests"
 HOUR_S = 3600.0
 
 
@@ -30,7 +26,7 @@ class Enlarged:
 
     name = "enlarged"
 
-    def __init__(self, recognise: Callable[[bytes], list[RecognisedFace]]) -> None:
+    def __init__(self, recognise: Recogniser) -> None:
         self._recognise = recognise
 
     def __call__(self, image: bytes) -> list[RecognisedFace]:
@@ -46,45 +42,18 @@ class Enlarged:
         ]
 
 
-@pytest.fixture(scope="module")
-def photo(stub: SimpleNamespace) -> Photo:
-    def draw(person: int, variant: int = 0, *, faces: int = 1) -> bytes:
-        drawn: bytes = stub.photo(person, variant, faces=faces, size=(480, 360))
-        return drawn
-
-    return draw
+def photo(person: int, variant: int = 0, *, faces: int = 1) -> bytes:
+    return stub_emulator.photo(person, variant, faces=faces, size=(480, 360))
 
 
 @pytest.fixture(scope="module")
-def start(stub: SimpleNamespace) -> Iterator[Callable[..., str]]:
-    """Start an emulator with options of its own; it ends with the module."""
-    with ExitStack() as stack:
-
-        def start(**options: Any) -> str:
-            recogniser = Enlarged(stub.StubRecogniser())
-            emulator = running("facepp", recogniser, stub.CALIBRATION, options=Options(**options))
-            return stack.enter_context(emulator)
-
-        yield start
+def service() -> str:
+    return "facepp"
 
 
-@pytest.fixture
-def connect() -> Iterator[Callable[..., FaceppProvider]]:
-    with ExitStack() as stack:
-
-        def connect(
-            endpoint: str | None = None, api_key: str = KEY, api_secret: str = SECRET
-        ) -> FaceppProvider:
-            facepp = FaceppProvider(api_key=api_key, api_secret=api_secret, endpoint=endpoint)
-            stack.callback(facepp.close)
-            return facepp
-
-        yield connect
-
-
-@pytest.fixture
-def facepp(emulator: str, connect: Connect) -> FaceppProvider:
-    return connect(emulator)
+@pytest.fixture(scope="module")
+def recogniser() -> Recogniser:
+    return Enlarged(stub_emulator.StubRecogniser())
 
 
 def enrol(facepp: FaceppProvider, photos: dict[str, list[bytes]]) -> dict[str, list[str]]:
@@ -101,7 +70,7 @@ def enrol(facepp: FaceppProvider, photos: dict[str, list[bytes]]) -> dict[str, l
     return tokens
 
 
-def test_whole_life(facepp: FaceppProvider, photo: Photo, emulator: str) -> None:
+def test_whole_life(facepp: FaceppProvider, emulator: str) -> None:
     enrolled = enrol(facepp, {f"person-{number}": [photo(number)] for number in range(3)})
     probe = facepp.detect(photo(1, 2))
     [ranked] = facepp.identify("g", [probe], 0.0, 5)
@@ -119,7 +88,7 @@ def test_whole_life(facepp: FaceppProvider, photo: Photo, emulator: str) -> None
     assert facepp.list_galleries() == []
 
 
-def test_a_comparison_is_never_censored(facepp: FaceppProvider, photo: Photo) -> None:
+def test_a_comparison_is_never_censored(facepp: FaceppProvider) -> None:
     enrolled = enrol(facepp, {"one": [photo(1)], "two": [photo(2)]})
     probe = facepp.detect(photo(1, 2))
     [[best]] = facepp.identify("g", [probe], 0.5, 5)
@@ -130,7 +99,7 @@ def test_a_comparison_is_never_censored(facepp: FaceppProvider, photo: Photo) ->
     assert other.score < 0.01
 
 
-def test_the_thresholds_stand_beside_each_score(facepp: FaceppProvider, photo: Photo) -> None:
+def test_the_thresholds_stand_beside_each_score(facepp: FaceppProvider) -> None:
     enrolled = enrol(facepp, {"one": [photo(1)], "two": [photo(2)]})
     probe = facepp.detect(photo(1, 2))
     [ranked] = facepp.identify("g", [probe], 0.0, 5)
@@ -139,9 +108,7 @@ def test_the_thresholds_stand_beside_each_score(facepp: FaceppProvider, photo: P
         assert list(candidate.thresholds.values()) == sorted(candidate.thresholds.values())
 
 
-def test_a_person_is_offered_once_by_the_most_similar_face(
-    facepp: FaceppProvider, photo: Photo
-) -> None:
+def test_a_person_is_offered_once_by_the_most_similar_face(facepp: FaceppProvider) -> None:
     enrolled = enrol(facepp, {"one": [photo(1, 8), photo(1), photo(1, 5)], "two": [photo(2)]})
     probe = facepp.detect(photo(1))
     [ranked] = facepp.identify("g", [probe], 0.0, 5)
@@ -152,19 +119,19 @@ def test_a_person_is_offered_once_by_the_most_similar_face(
     assert facepp.identify("g", [facepp.detect(photo(5))], 0.5, 5) == [[]]
 
 
-def test_a_face_of_nobody_is_not_offered(facepp: FaceppProvider, photo: Photo) -> None:
+def test_a_face_of_nobody_is_not_offered(facepp: FaceppProvider) -> None:
     enrol(facepp, {"two": [photo(2)]})
     facepp.attach("g", "", [facepp.enrol("g", "one", photo(1), "tag").id])
     [ranked] = facepp.identify("g", [facepp.detect(photo(1))], 0.0, 5)
     assert [candidate.person_id for candidate in ranked] == ["two"]
 
 
-def test_an_empty_gallery_offers_nobody(facepp: FaceppProvider, photo: Photo) -> None:
+def test_an_empty_gallery_offers_nobody(facepp: FaceppProvider) -> None:
     facepp.create_gallery("g")
     assert facepp.identify("g", [facepp.detect(photo(1))], 0.0, 5) == [[]]
 
 
-def test_the_largest_face_of_a_photo_counts(facepp: FaceppProvider, photo: Photo) -> None:
+def test_the_largest_face_of_a_photo_counts(facepp: FaceppProvider) -> None:
     enrol(facepp, {"one": [photo(1)], "six": [photo(6)]})
     assert facepp.enrol("g", "one", photo(1), "tag").note == ""
     several = facepp.enrol("g", "one", photo(1, faces=2), "tag")
@@ -174,7 +141,7 @@ def test_the_largest_face_of_a_photo_counts(facepp: FaceppProvider, photo: Photo
         assert [candidate.person_id for candidate in ranked] == ["one"]
 
 
-def test_a_photo_without_a_face_is_refused(facepp: FaceppProvider, photo: Photo) -> None:
+def test_a_photo_without_a_face_is_refused(facepp: FaceppProvider) -> None:
     nobody = photo(0, faces=0)
     for call in (lambda: facepp.detect(nobody), lambda: facepp.enrol("g", "one", nobody, "tag")):
         with pytest.raises(PhotoRefusedError) as caught:
@@ -183,7 +150,7 @@ def test_a_photo_without_a_face_is_refused(facepp: FaceppProvider, photo: Photo)
 
 
 def test_expired_faces_are_told_when_they_are_attached(
-    start: Callable[..., str], connect: Connect, clock: Any, photo: Photo
+    start: Callable[..., str], connect: Connect, clock: Any
 ) -> None:
     facepp = connect(start(clock=clock))
     facepp.create_gallery("g")
@@ -194,7 +161,7 @@ def test_expired_faces_are_told_when_they_are_attached(
     assert facepp.list_gallery("g") == GalleryPage((RemotePerson("", "", (new,)),))
 
 
-def test_listings_are_read_page_by_page(facepp: FaceppProvider, photo: Photo, log: Log) -> None:
+def test_listings_are_read_page_by_page(facepp: FaceppProvider, log: Log) -> None:
     galleries = [f"gallery-{number}" for number in range(101)]
     for gallery in galleries:
         facepp.create_gallery(gallery)
@@ -211,7 +178,7 @@ def test_listings_are_read_page_by_page(facepp: FaceppProvider, photo: Photo, lo
     assert asked.count("faceset/getfacesets") == asked.count("faceset/getdetail") == 2
 
 
-def test_faces_are_removed_once(facepp: FaceppProvider, photo: Photo) -> None:
+def test_faces_are_removed_once(facepp: FaceppProvider) -> None:
     enrolled = enrol(facepp, {"one": [photo(1), photo(1, 3)], "two": [photo(2)]})
     for _ in range(2):
         facepp.remove_faces("g", enrolled["one"])
@@ -234,14 +201,12 @@ def test_a_face_that_stays_is_a_failure(
 def test_a_faceset_without_a_name_is_listed_by_its_token(
     facepp: FaceppProvider, emulator: str
 ) -> None:
-    keys = {"api_key": KEY, "api_secret": SECRET}
-    made = requests.post(f"{emulator}/facepp/v3/faceset/create", data=keys, timeout=10).json()
+    url = f"{emulator}/facepp/v3/faceset/create"
+    made = requests.post(url, data=FACEPP_KEYS, timeout=10).json()
     assert facepp.list_galleries() == [made["faceset_token"]]
 
 
-def test_each_verb_is_one_request_of_its_own_name(
-    facepp: FaceppProvider, photo: Photo, log: Log
-) -> None:
+def test_each_verb_is_one_request_of_its_own_name(facepp: FaceppProvider, log: Log) -> None:
     tokens = enrol(facepp, {"one": [photo(1)]})
     probe = facepp.detect(photo(1))
     facepp.identify("g", [probe], 0.0, 5)
@@ -271,10 +236,10 @@ def test_account_tells_keys_apart_without_holding_them(connect: Connect) -> None
 def test_the_keys_are_in_no_text(facepp: FaceppProvider) -> None:
     with pytest.raises(Exception, match="INVALID_OUTER_ID") as caught:
         facepp.delete_gallery("nowhere")
-    told = facepp.classify(RuntimeError(f"sent with {KEY} and {SECRET}"))
+    told = facepp.classify(RuntimeError(f"sent with {' and '.join(FACEPP_KEYS.values())}"))
     texts = [repr(facepp), str(facepp), facepp.account, repr(caught.value), repr(told)]
     assert told.message == "sent with [key] and [key]"
-    assert not [text for text in texts for key in (KEY, SECRET) if key in text]
+    assert not [text for text in texts for key in FACEPP_KEYS.values() if key in text]
 
 
 @pytest.mark.parametrize(

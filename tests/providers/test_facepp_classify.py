@@ -1,95 +1,33 @@
 """Every way in which Face++ says no, as it comes over the wire and as the adapter reads it."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from functools import partial
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from providers.base import Failure, FailureKind
-from providers.emulators.options import Options
-from providers.emulators.server import running
 from providers.facepp import FaceppProvider
+from tests.providers.accounts import FACEPP_KEYS
+from tests.providers.canned import canned
+from tests.providers.stub_emulator import photo
 
 Connect = Callable[..., FaceppProvider]
 Disturb = Callable[..., None]
-Photo = Callable[..., bytes]
 Log = Callable[[], list[dict[str, Any]]]
-KEY, SECRET = "k3y-0f-the-tests", "s3cret-0f-the-tests"
 
 
 @pytest.fixture(scope="module")
-def start(stub: SimpleNamespace) -> Iterator[Callable[..., str]]:
-    """Start an emulator with options of its own; it ends with the module."""
-    with ExitStack() as stack:
-
-        def start(**options: Any) -> str:
-            emulator = running(
-                "facepp", stub.StubRecogniser(), stub.CALIBRATION, options=Options(**options)
-            )
-            return stack.enter_context(emulator)
-
-        yield start
-
-
-@pytest.fixture
-def connect() -> Iterator[Connect]:
-    with ExitStack() as stack:
-
-        def connect(endpoint: str, read_timeout_s: float = 60.0) -> FaceppProvider:
-            facepp = FaceppProvider(
-                api_key=KEY, api_secret=SECRET, endpoint=endpoint, read_timeout_s=read_timeout_s
-            )
-            stack.callback(facepp.close)
-            return facepp
-
-        yield connect
-
-
-@pytest.fixture
-def facepp(emulator: str, connect: Connect) -> FaceppProvider:
-    return connect(emulator)
+def service() -> str:
+    return "facepp"
 
 
 def failure(provider: FaceppProvider, call: Callable[[], Any]) -> Failure:
     with pytest.raises(Exception) as caught:
         call()
     told = provider.classify(caught.value)
-    assert not [key for key in (KEY, SECRET) if key in repr(told)]
+    assert not [key for key in FACEPP_KEYS.values() if key in repr(told)]
     return told
-
-
-@contextmanager
-def canned(status: int, body: str, **headers: str) -> Iterator[tuple[str, list[str]]]:
-    """Serve one answer to everything; yield the URL and the list of requests seen."""
-    seen: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            seen.append(self.path)
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", seen
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.mark.parametrize(
@@ -104,12 +42,7 @@ def canned(status: int, body: str, **headers: str) -> Iterator[tuple[str, list[s
     ],
 )
 def test_one_request_goes_out_however_it_fails(
-    facepp: FaceppProvider,
-    photo: Photo,
-    disturb: Disturb,
-    log: Log,
-    kind: str,
-    expected: FailureKind,
+    facepp: FaceppProvider, disturb: Disturb, log: Log, kind: str, expected: FailureKind
 ) -> None:
     disturb("*", kind)
     calls: list[Callable[[], Any]] = [
@@ -134,7 +67,7 @@ def test_one_request_goes_out_however_it_fails(
     ("kind", "attached"), [("lost_response", 1), ("half_body", 1), ("reset", 0)]
 )
 def test_what_a_broken_wire_leaves_behind(
-    facepp: FaceppProvider, photo: Photo, disturb: Disturb, kind: str, attached: int
+    facepp: FaceppProvider, disturb: Disturb, kind: str, attached: int
 ) -> None:
     facepp.create_gallery("g")
     face = facepp.enrol("g", "one", photo(0), "tag").id
@@ -156,7 +89,7 @@ def test_nobody_listening_is_transient(connect: Connect) -> None:
     assert failure(nobody, nobody.list_galleries).kind is FailureKind.TRANSIENT
 
 
-def test_conflicts_and_absences(facepp: FaceppProvider, photo: Photo) -> None:
+def test_conflicts_and_absences(facepp: FaceppProvider) -> None:
     facepp.create_gallery("g")
     facepp.attach("g", "", [facepp.detect(photo(0))])
     unknown = "0" * 32
@@ -180,7 +113,7 @@ def test_conflicts_and_absences(facepp: FaceppProvider, photo: Photo) -> None:
         assert (told.code, told.kind) == (code, kind)
 
 
-def test_refused_photos(facepp: FaceppProvider, photo: Photo) -> None:
+def test_refused_photos(facepp: FaceppProvider) -> None:
     photos = {
         "NoFace": photo(0, faces=0),
         "INVALID_IMAGE_SIZE": photo(0, size=(4097, 64)),
@@ -197,9 +130,7 @@ def test_refused_photos(facepp: FaceppProvider, photo: Photo) -> None:
             assert told.no_face is (code == "NoFace")
 
 
-def test_a_full_gallery_is_a_quota(
-    start: Callable[..., str], connect: Connect, photo: Photo
-) -> None:
+def test_a_full_gallery_is_a_quota(start: Callable[..., str], connect: Connect) -> None:
     facepp = connect(start(faces_max=1))
     facepp.create_gallery("g")
     first, second = (facepp.enrol("g", "one", photo(0), "tag").id for _ in range(2))
@@ -249,18 +180,21 @@ def error(message: str) -> str:
     ],
 )
 def test_answers_that_the_emulator_does_not_give(
-    connect: Connect, photo: Photo, status: int, body: str, code: str, kind: str
+    connect: Connect, status: int, body: str, code: str, kind: str
 ) -> None:
     with canned(status, body) as (endpoint, seen):
         facepp = connect(endpoint)
         told = failure(facepp, lambda: facepp.detect(photo(0)))
         facepp.close()
     assert (told.code, told.kind) == (code, kind)
-    assert seen == ["/facepp/v3/detect"]
+    assert [request.path for request in seen] == ["/facepp/v3/detect"]
 
 
 def test_keys_echoed_by_the_service_are_cut_out(connect: Connect) -> None:
-    with canned(401, error(f"AUTHENTICATION_ERROR: {KEY} {SECRET}")) as (endpoint, _):
+    with canned(401, error(f"AUTHENTICATION_ERROR: {' '.join(FACEPP_KEYS.values())}")) as (
+        endpoint,
+        _,
+    ):
         facepp = connect(endpoint)
         told = failure(facepp, facepp.list_galleries)
         facepp.close()
@@ -272,4 +206,4 @@ def test_redirects_are_not_followed(connect: Connect) -> None:
         facepp = connect(endpoint)
         failure(facepp, facepp.list_galleries)
         facepp.close()
-    assert seen == ["/facepp/v3/faceset/getfacesets"]
+    assert [request.path for request in seen] == ["/facepp/v3/faceset/getfacesets"]

@@ -3,16 +3,12 @@
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from threading import Barrier
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from audit.errors import UserError
 from audit.types import RecognisedFace
@@ -20,22 +16,21 @@ from providers.base import Failure, FailureKind, GalleryPage, Provider
 from providers.emulators.calibration import Calibration
 from providers.local import LocalProvider
 from providers.local_matching import Ranking
+from tests.providers.stub_emulator import CALIBRATION, StubRecogniser, photo
 
 Open = Callable[..., LocalProvider]
-Photo = Callable[..., bytes]
-Embedding = NDArray[np.float32]
 
 MATCHINGS = ["nearest", "centroid", "linear"]
 
 
 @pytest.fixture
-def open_local(stub: SimpleNamespace, tmp_path: Path) -> Iterator[Open]:
+def open_local(tmp_path: Path) -> Iterator[Open]:
     with ExitStack() as stack:
 
         def open_local(matching: str = "nearest", folder: Path | None = tmp_path) -> LocalProvider:
             provider = LocalProvider(
-                recogniser=stub.StubRecogniser(),
-                score=stub.CALIBRATION.score,
+                recogniser=StubRecogniser(),
+                score=CALIBRATION.score,
                 folder=folder,
                 matching=matching,
             )
@@ -45,7 +40,7 @@ def open_local(stub: SimpleNamespace, tmp_path: Path) -> Iterator[Open]:
         yield open_local
 
 
-def fill(provider: Provider, photo: Photo, people: Sequence[int] = (0, 1, 2)) -> None:
+def fill(provider: Provider, people: Sequence[int] = (0, 1, 2)) -> None:
     provider.create_gallery("g")
     for person in people:
         for variant in (0, 3):
@@ -65,10 +60,10 @@ def failure(provider: Provider, call: Callable[[], object]) -> Failure:
 
 
 @pytest.mark.parametrize("matching", MATCHINGS)
-def test_whole_life(open_local: Open, photo: Photo, matching: str) -> None:
+def test_whole_life(open_local: Open, matching: str) -> None:
     local = open_local(matching)
     assert (local.service_model, local.account) == (f"stub {matching}", "local/stub")
-    fill(local, photo)
+    fill(local)
     ranked = local.identify_photo("g", photo(1, 1, faces=2), 0.0, 100)
     assert [found.person_id for found in ranked] == ["p1", "p0", "p2"]
     assert [found.score for found in ranked] == sorted([f.score for f in ranked], reverse=True)
@@ -89,27 +84,27 @@ def test_whole_life(open_local: Open, photo: Photo, matching: str) -> None:
     assert local.list_galleries() == []
 
 
-def test_scores_are_the_calibrated_cosines(open_local: Open, photo: Photo) -> None:
+def test_scores_are_the_calibrated_cosines(open_local: Open) -> None:
     nearest, centroid = open_local("nearest"), open_local("centroid")
-    fill(nearest, photo)
+    fill(nearest)
     for local, cosine in ((nearest, np.cos(0.1)), (centroid, np.cos(0.05))):
         best = local.identify_photo("g", photo(1, 2 if local is centroid else 4), 0.0, 1)[0]
         assert best.native_score == pytest.approx(cosine, abs=1e-6)
         assert best.score == Calibration(12.0, -5.0).score(best.native_score)
 
 
-def test_linear_probabilities_sum_to_one(open_local: Open, photo: Photo) -> None:
+def test_linear_probabilities_sum_to_one(open_local: Open) -> None:
     local = open_local("linear")
-    fill(local, photo)
+    fill(local)
     ranked = local.identify_photo("g", photo(2, 1), 0.0, 100)
     assert sum(found.score for found in ranked) == pytest.approx(1.0)
     assert all(found.score == found.native_score for found in ranked)
 
 
 @pytest.mark.parametrize("matching", MATCHINGS)
-def test_one_person_is_not_everybody(open_local: Open, photo: Photo, matching: str) -> None:
+def test_one_person_is_not_everybody(open_local: Open, matching: str) -> None:
     local = open_local(matching)
-    fill(local, photo, people=[4])
+    fill(local, people=[4])
     [known] = local.identify_photo("g", photo(4, 1), 0.0, 100)
     [stranger] = local.identify_photo("g", photo(5), 0.0, 100)
     assert known.score > 0.99
@@ -117,44 +112,40 @@ def test_one_person_is_not_everybody(open_local: Open, photo: Photo, matching: s
 
 
 @pytest.mark.parametrize("matching", MATCHINGS)
-def test_an_empty_gallery_offers_nobody(open_local: Open, photo: Photo, matching: str) -> None:
+def test_an_empty_gallery_offers_nobody(open_local: Open, matching: str) -> None:
     local = open_local(matching)
     local.create_gallery("g")
     assert local.identify_photo("g", photo(0), 0.0, 100) == []
 
 
 @pytest.mark.parametrize("matching", MATCHINGS)
-def test_a_changed_gallery_is_seen(open_local: Open, photo: Photo, matching: str) -> None:
+def test_a_changed_gallery_is_seen(open_local: Open, matching: str) -> None:
     local, another_process = open_local(matching), open_local(matching)
-    fill(local, photo)
+    fill(local)
     assert local.identify_photo("g", photo(5), 0.5, 9) == []
     another_process.enrol("g", "p5", photo(5), "5-0")
     assert local.identify_photo("g", photo(5), 0.5, 9)[0].person_id == "p5"
     another_process.remove_faces("g", faces(local, "p5"))
     assert local.identify_photo("g", photo(5), 0.5, 9) == []
     local.delete_gallery("g")
-    fill(local, photo, people=[3, 4])
+    fill(local, people=[3, 4])
     assert [found.person_id for found in local.identify_photo("g", photo(4), 0.0, 9)] == [
         "p4",
         "p3",
     ]
 
 
-def test_a_gallery_is_prepared_once(
-    open_local: Open, photo: Photo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gallery_is_prepared_once(open_local: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     local = open_local("linear")
-    fill(local, photo)
+    fill(local)
     expected = local.identify_photo("g", photo(0), 0.0, 9)
     monkeypatch.setattr(local, "_fitted", lambda *_: pytest.fail("fitted anew"))
     assert local.identify_photo("g", photo(0), 0.0, 9) == expected
 
 
-def test_threads_prepare_a_gallery_once(
-    open_local: Open, photo: Photo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_threads_prepare_a_gallery_once(open_local: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     local, start = open_local("linear"), Barrier(8, timeout=60)
-    fill(local, photo)
+    fill(local)
     fit, fitted = local._fitted, []
 
     def counted(database: sqlite3.Connection, gallery: str) -> Ranking:
@@ -172,16 +163,16 @@ def test_threads_prepare_a_gallery_once(
 
 
 @pytest.mark.parametrize("matching", MATCHINGS)
-def test_galleries_survive_a_kill(open_local: Open, photo: Photo, matching: str) -> None:
+def test_galleries_survive_a_kill(open_local: Open, matching: str) -> None:
     killed = open_local(matching)  # and never closed
-    fill(killed, photo)
+    fill(killed)
     expected = killed.identify_photo("g", photo(2, 1), 0.0, 9)
     resumed = open_local(matching)
     assert resumed.identify_photo("g", photo(2, 1), 0.0, 9) == expected
     assert resumed.list_gallery("g") == killed.list_gallery("g")
 
 
-def test_a_photo_enrolled_twice_is_one_face(open_local: Open, photo: Photo) -> None:
+def test_a_photo_enrolled_twice_is_one_face(open_local: Open) -> None:
     local = open_local()
     local.create_gallery("g")
     local.create_gallery("h")
@@ -197,9 +188,9 @@ def test_a_photo_enrolled_twice_is_one_face(open_local: Open, photo: Photo) -> N
 
 
 @pytest.mark.parametrize("matching", MATCHINGS)
-def test_no_change_of_a_gallery_is_missed(open_local: Open, photo: Photo, matching: str) -> None:
+def test_no_change_of_a_gallery_is_missed(open_local: Open, matching: str) -> None:
     local = open_local(matching)
-    fill(local, photo)
+    fill(local)
 
     def offered() -> set[str]:
         return {found.person_id for found in local.identify_photo("g", photo(0), 0.0, 9)}
@@ -216,9 +207,9 @@ def test_no_change_of_a_gallery_is_missed(open_local: Open, photo: Photo, matchi
     assert offered() == set()
 
 
-def test_only_the_faces_that_are_named_are_removed(open_local: Open, photo: Photo) -> None:
+def test_only_the_faces_that_are_named_are_removed(open_local: Open) -> None:
     local = open_local()
-    fill(local, photo)
+    fill(local)
     local.create_gallery("h")
     elsewhere = local.enrol("h", "p0", photo(0), "0-0").id
     kept = faces(local, "p1")
@@ -229,7 +220,7 @@ def test_only_the_faces_that_are_named_are_removed(open_local: Open, photo: Phot
     assert local.list_gallery("h").people[0].face_ids == (elsewhere,)
 
 
-def test_photos_are_looked_at_by_many_threads_at_once(stub: SimpleNamespace, photo: Photo) -> None:
+def test_photos_are_looked_at_by_many_threads_at_once() -> None:
     together = Barrier(4, timeout=60)
 
     class Meeting:
@@ -239,10 +230,10 @@ def test_photos_are_looked_at_by_many_threads_at_once(stub: SimpleNamespace, pho
 
         def __call__(self, image: bytes) -> Sequence[RecognisedFace]:
             together.wait()
-            found: Sequence[RecognisedFace] = stub.StubRecogniser()(image)
+            found: Sequence[RecognisedFace] = StubRecogniser()(image)
             return found
 
-    local = LocalProvider(recogniser=Meeting(), score=stub.CALIBRATION.score, folder=None)
+    local = LocalProvider(recogniser=Meeting(), score=CALIBRATION.score, folder=None)
     with closing(local), ThreadPoolExecutor(4) as pool:
         local.create_gallery("g")
         enrolled = pool.map(lambda n: local.enrol("g", f"p{n}", photo(n), "tag").id, range(4))
@@ -254,10 +245,10 @@ def test_photos_are_looked_at_by_many_threads_at_once(stub: SimpleNamespace, pho
 
 
 def test_galleries_of_different_networks_do_not_meet(
-    open_local: Open, stub: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_local: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_local().create_gallery("g")
-    monkeypatch.setattr(stub.StubRecogniser, "name", "a/nother")
+    monkeypatch.setattr(StubRecogniser, "name", "a/nother")
     assert open_local().list_galleries() == []
     assert sorted(file.name for file in tmp_path.glob("*.db")) == [
         "local-a%2Fnother.db",
@@ -265,12 +256,12 @@ def test_galleries_of_different_networks_do_not_meet(
     ]
 
 
-def test_without_a_folder_nothing_is_kept(open_local: Open, photo: Photo) -> None:
-    fill(open_local(folder=None), photo)
+def test_without_a_folder_nothing_is_kept(open_local: Open) -> None:
+    fill(open_local(folder=None))
     assert open_local(folder=None).list_galleries() == []
 
 
-def test_what_is_refused(open_local: Open, photo: Photo) -> None:
+def test_what_is_refused(open_local: Open) -> None:
     local = open_local()
     local.create_gallery("g")
     calls: dict[str, tuple[Callable[[], object], FailureKind]] = {
@@ -296,101 +287,3 @@ def test_a_locked_file_passes_and_a_defect_does_not(open_local: Open) -> None:
 def test_an_unknown_matching_is_told_what_exists(open_local: Open) -> None:
     with pytest.raises(UserError, match=r"'psychic'[\s\S]*nearest, centroid, linear"):
         open_local("psychic")
-
-
-# --- properties, over random embeddings ---------------------------------------------------------
-
-
-class Scripted:
-    """A recogniser that takes a photo's bytes for its embedding."""
-
-    name = "scripted"
-
-    def __call__(self, image: bytes) -> Sequence[RecognisedFace]:
-        return [RecognisedFace(0, 0, 9, 9, 1.0, np.frombuffer(image, np.float32).tolist())]
-
-
-@st.composite
-def galleries(draw: st.DrawFn) -> tuple[list[int], Embedding, Embedding]:
-    """Draw the person of each face, the faces (N x D) and a probe (D)."""
-    people = draw(st.lists(st.integers(0, 4), min_size=1, max_size=12))
-    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
-    vectors = generator.normal(size=(len(people) + 1, draw(st.integers(2, 16))))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Embedding = vectors.astype(np.float32)
-    return people, unit[:-1], unit[-1]
-
-
-@contextmanager
-def enrolled(matching: str, people: list[int], faces: Embedding) -> Iterator[LocalProvider]:
-    local = LocalProvider(
-        recogniser=Scripted(), score=lambda cosine: (1 + cosine) / 2, folder=None, matching=matching
-    )
-    with closing(local):
-        local.create_gallery("g")
-        for number, (person, face) in enumerate(zip(people, faces, strict=True)):
-            local.enrol("g", str(person), face.tobytes(), str(number))
-        yield local
-
-
-def cosines(
-    matching: str, people: list[int], faces: Embedding, probe: Embedding
-) -> dict[str, float]:
-    """Return each person's native score, after a look at the ranks."""
-    with enrolled(matching, people, faces) as local:
-        ranked = local.identify_photo("g", probe.tobytes(), 0.0, 100)
-    assert [one.native_score for one in ranked] == sorted(
-        (one.native_score for one in ranked), reverse=True
-    )
-    return {one.person_id: one.native_score for one in ranked}
-
-
-@settings(deadline=None, max_examples=60)
-@given(galleries())
-def test_nearest_is_brute_force(case: tuple[list[int], Embedding, Embedding]) -> None:
-    people, faces, probe = case
-    best: dict[str, float] = {}
-    for person, face in zip(people, faces, strict=True):
-        cosine = sum(float(a) * float(b) for a, b in zip(face, probe, strict=True))
-        best[str(person)] = max(cosine, best.get(str(person), -2.0))
-    assert cosines("nearest", people, faces, probe) == pytest.approx(best, abs=1e-5)
-
-
-@settings(deadline=None, max_examples=60)
-@given(galleries())
-def test_centroid_is_its_definition(case: tuple[list[int], Embedding, Embedding]) -> None:
-    people, faces, probe = case
-    expected = {}
-    for person in set(people):
-        own = [face for whose, face in zip(people, faces, strict=True) if whose == person]
-        mean = np.sum(own, axis=0, dtype=np.float64) / len(own)
-        # The mean of opposite faces is short, and float32 then says little about its direction.
-        assume(np.linalg.norm(mean) > 0.01)
-        expected[str(person)] = float(mean @ probe / np.linalg.norm(mean))
-    assert cosines("centroid", people, faces, probe) == pytest.approx(expected, abs=1e-4)
-
-
-@settings(deadline=None, max_examples=60)
-@given(galleries(), st.data())
-def test_an_enrolled_photo_comes_first_with_nearest(
-    case: tuple[list[int], Embedding, Embedding], data: st.DataObject
-) -> None:
-    people, faces, _ = case
-    chosen = data.draw(st.integers(0, len(people) - 1))
-    ranked = cosines("nearest", people, faces, faces[chosen])
-    assert ranked[str(people[chosen])] == pytest.approx(1.0, abs=1e-5)
-    assert ranked[str(people[chosen])] == pytest.approx(max(ranked.values()), abs=1e-6)
-
-
-@settings(deadline=None, max_examples=25)
-@given(galleries(), st.sampled_from(MATCHINGS), st.floats(0, 1), st.integers(1, 6))
-def test_a_threshold_and_a_number_only_cut_the_ranking(
-    case: tuple[list[int], Embedding, Embedding], matching: str, threshold: float, number: int
-) -> None:
-    people, faces, probe = case
-    with enrolled(matching, people, faces) as local:
-        everyone = local.identify_photo("g", probe.tobytes(), 0.0, 100)
-        cut = local.identify_photo("g", probe.tobytes(), threshold, number)
-    assert {one.person_id for one in everyone} == set(map(str, people))
-    assert all(0 <= one.score <= 1 for one in everyone)
-    assert list(cut) == [one for one in everyone if one.score >= threshold][:number]

@@ -1,105 +1,35 @@
 """Every way in which Rekognition says no, as boto3 raises it and the adapter reads it."""
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from functools import partial
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from providers.base import Failure, FailureKind
-from providers.emulators.options import Options
-from providers.emulators.server import running
 from providers.rekognition import RekognitionProvider
+from tests.providers.accounts import REKOGNITION_KEYS
+from tests.providers.canned import canned
+from tests.providers.stub_emulator import photo
 
 Connect = Callable[..., RekognitionProvider]
 Disturb = Callable[..., None]
-Photo = Callable[..., bytes]
 Log = Callable[[], list[dict[str, Any]]]
-KEYS = {
-    "access_key_id": "AKIDOFTHETESTS",
-    "secret_access_key": "s3cret-0f-the-tests",
-    "session_token": "t0ken-0f-the-tests",
-}
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture(scope="module")
-def start(stub: SimpleNamespace) -> Iterator[Callable[..., str]]:
-    """Start an emulator with options of its own; it ends with the module."""
-    with ExitStack() as stack:
-
-        def start(**options: Any) -> str:
-            emulator = running(
-                "rekognition", stub.StubRecogniser(), stub.CALIBRATION, options=Options(**options)
-            )
-            return stack.enter_context(emulator)
-
-        yield start
-
-
-@pytest.fixture
-def connect() -> Iterator[Connect]:
-    with ExitStack() as stack:
-
-        def connect(endpoint: str, **settings: Any) -> RekognitionProvider:
-            given: dict[str, Any] = {"region": "us-east-1", **KEYS, **settings}
-            rekognition = RekognitionProvider(endpoint=endpoint, **given)
-            stack.callback(rekognition.close)
-            return rekognition
-
-        yield connect
-
-
-@pytest.fixture
-def faces(emulator: str, connect: Connect) -> RekognitionProvider:
-    return connect(emulator)
-
-
-@pytest.fixture
-def users(emulator: str, connect: Connect) -> RekognitionProvider:
-    return connect(emulator, gallery="users")
+def service() -> str:
+    return "rekognition"
 
 
 def failure(provider: RekognitionProvider, call: Callable[[], Any]) -> Failure:
     with pytest.raises(Exception) as caught:
         call()
     told = provider.classify(caught.value)
-    assert not [key for key in KEYS.values() if key in repr(told)]
+    assert not [key for key in REKOGNITION_KEYS.values() if key in repr(told)]
     return told
-
-
-@contextmanager
-def canned(status: int, body: str, **headers: str) -> Iterator[tuple[str, list[str]]]:
-    """Serve one answer to everything; yield the URL and the list of operations asked for."""
-    seen: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            seen.append(self.headers["X-Amz-Target"].rpartition(".")[2])
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", seen
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.mark.parametrize(
@@ -117,7 +47,6 @@ def canned(status: int, body: str, **headers: str) -> Iterator[tuple[str, list[s
 def test_one_request_goes_out_however_it_fails(
     faces: RekognitionProvider,
     users: RekognitionProvider,
-    photo: Photo,
     disturb: Disturb,
     log: Log,
     kind: str,
@@ -160,7 +89,7 @@ def test_the_environment_brings_no_retries_back(
     ("kind", "enrolled"), [("lost_response", 1), ("half_body", 1), ("reset", 0)]
 )
 def test_what_a_broken_wire_leaves_behind(
-    faces: RekognitionProvider, photo: Photo, disturb: Disturb, kind: str, enrolled: int
+    faces: RekognitionProvider, disturb: Disturb, kind: str, enrolled: int
 ) -> None:
     faces.create_gallery("g")
     disturb("IndexFaces", kind)
@@ -203,7 +132,7 @@ def test_conflicts_and_absences(users: RekognitionProvider) -> None:
         assert (told.code, told.kind) == expected
 
 
-def test_refused_photos(faces: RekognitionProvider, photo: Photo) -> None:
+def test_refused_photos(faces: RekognitionProvider) -> None:
     faces.create_gallery("g")
     photos = {
         "InvalidImageFormatException": b"no picture",
@@ -221,7 +150,7 @@ def test_refused_photos(faces: RekognitionProvider, photo: Photo) -> None:
             assert not told.no_face
 
 
-def test_other_faults_of_a_photo_request_are_ours(faces: RekognitionProvider, photo: Photo) -> None:
+def test_other_faults_of_a_photo_request_are_ours(faces: RekognitionProvider) -> None:
     faces.create_gallery("g")
     told = failure(faces, lambda: faces.enrol("g", "not a name", photo(0), "tag"))
     assert (told.code, told.kind) == ("ValidationException", FailureKind.FATAL)
@@ -235,9 +164,7 @@ def test_parameters_are_named_and_not_quoted(faces: RekognitionProvider) -> None
     assert told.message == "The SDK refuses to send Image.Bytes."
 
 
-def test_a_full_account_is_a_quota(
-    start: Callable[..., str], connect: Connect, photo: Photo
-) -> None:
+def test_a_full_account_is_a_quota(start: Callable[..., str], connect: Connect) -> None:
     faces = connect(start(faces_max=1))
     faces.create_gallery("g")
     faces.enrol("g", "one", photo(0), "tag")
@@ -303,7 +230,7 @@ def error(code: str, message: str = "no") -> str:
     ],
 )
 def test_answers_that_the_emulator_does_not_give(
-    connect: Connect, photo: Photo, status: int, body: str, code: str, kind: str
+    connect: Connect, status: int, body: str, code: str, kind: str
 ) -> None:
     with canned(status, body) as (endpoint, seen):
         rekognition = connect(endpoint)
@@ -311,13 +238,13 @@ def test_answers_that_the_emulator_does_not_give(
         rekognition.close()
     assert (told.code, told.kind) == (code, kind)
     assert "<" not in told.message
-    assert seen == ["IndexFaces"]
+    assert [request.target for request in seen] == ["IndexFaces"]
 
 
 def test_a_signed_request_repeated_by_the_service_is_cut_out(connect: Connect) -> None:
     text = (
-        f"The request signature of {KEYS['access_key_id']} does not match.\n\n"
-        f"The Canonical String for this request should have been\n{KEYS['session_token']}"
+        f"The request signature of {REKOGNITION_KEYS['access_key_id']} does not match.\n\n"
+        f"The Canonical String for this request should have been\n{REKOGNITION_KEYS['session_token']}"
     )
     with canned(403, error("InvalidSignatureException", text)) as (endpoint, _):
         rekognition = connect(endpoint)
@@ -351,7 +278,7 @@ def test_redirects_are_not_followed(connect: Connect) -> None:
         rekognition = connect(endpoint)
         failure(rekognition, rekognition.list_galleries)
         rekognition.close()
-    assert seen == ["ListCollections"]
+    assert [request.target for request in seen] == ["ListCollections"]
 
 
 def test_an_error_that_is_cut_off_is_transient(
