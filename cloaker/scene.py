@@ -74,6 +74,10 @@ class Scene:
         wobble = None if self._wobbles is None else self._wobbles[self._step]
         return self._aligned(pictures, crop, wobble)
 
+    def exact_crops(self, pictures: Tensor, crop: Crop) -> Tensor:
+        """Return the aligned crops of N pictures, differentiably, without any wobble."""
+        return self._aligned(pictures, crop, None)
+
     def visibility(self, pictures: Tensor) -> Tensor:
         """Return the largest of the DSSIMs in the working region and in the exact crops, N."""
         worst: Tensor = self._at_photo(pictures)
