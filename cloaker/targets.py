@@ -1,7 +1,7 @@
 """Whom photos are cloaked towards (Fawkes, section 4: target class selection)."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -17,12 +17,7 @@ def ranked(own: Tensor, candidates: Mapping[str, Tensor]) -> list[str]:
     A candidate's distance is that of the person's nearest photo to the centroid of the
     candidate's embeddings. Equals are ordered by name. Raises UserError without any candidate.
     """
-    if not candidates:
-        raise UserError(
-            "nobody to cloak towards",
-            expected="photos with a face of at least one person who is not enrolled",
-            remedy="add people to the photo folder, or enrol fewer",
-        )
+    _require(candidates)
     return sorted(sorted(candidates), key=lambda name: -_nearest(own, candidates[name]))
 
 
@@ -34,6 +29,28 @@ def choose(own: Tensor, candidates: Mapping[str, Tensor], among: int, seed: int)
     names = ranked(own, candidates)
     far = names[: max(1, min(among, int(len(names) * _SHARE_MAX)))]
     return random.Random(seed).choice(far)
+
+
+def farthest(own: Tensor, candidates: Mapping[str, Tensor], among: int, seed: int) -> str:
+    """Return the farthest of at most `among` candidates, which are drawn with a seed (the paper)."""
+    names = sorted(candidates)
+    drawn = random.Random(seed).sample(names, min(among, len(names)))
+    return ranked(own, {name: candidates[name] for name in drawn})[0]
+
+
+def drawn(candidates: Collection[str], seed: int) -> str:
+    """Return one of the candidates, drawn with a seed. Raises UserError without any."""
+    _require(candidates)
+    return random.Random(seed).choice(sorted(candidates))
+
+
+def _require(candidates: Collection[str]) -> None:
+    if not candidates:
+        raise UserError(
+            "nobody to cloak towards",
+            expected="photos with a face of at least one person who is not enrolled",
+            remedy="add people to the photo folder, or enrol fewer",
+        )
 
 
 def _nearest(own: Tensor, candidate: Tensor) -> float:
