@@ -99,10 +99,75 @@ SYSTEMS: dict[str, Row] = {
             "high": {"budget": 0.007},
         },
     ),
+    "sybil": Row(
+        "cloaker.systems.sybil:Sybil",
+        {"steps": 1000, "learning_rate": 0.5, "penalty": 1e10, "legacy": False},
+        {  # `high` is the Fawkes paper's (section 5.1); the others, ours, have a smaller budget
+            "min": {"budget": 0.002},
+            "low": {"budget": 0.003},
+            "mid": {"budget": 0.005},
+            "high": {"budget": 0.007},
+        },
+    ),
+    "foggysight": Row(
+        "cloaker.systems.foggysight:FoggySight",
+        {  # in prewhitened units (see there), but for `jitter`: a share of the crop's sides
+            "wobble_px": 0.0,
+            "learning_rate": 0.01,
+            "epsilon": 0.5,
+            "start": 0.0,
+            "noise": 0.75,
+            "brightness": 0.5,
+            "jitter": 10 / 160,
+            "penalty": 1e-6,
+        },
+        {  # `high` is the release's; the others, ours, are less visible and take fewer steps
+            "min": {"epsilon": 0.06, "steps": 250},
+            "low": {"epsilon": 0.12, "steps": 500},
+            "mid": {"epsilon": 0.25, "steps": 1000},
+            "high": {"epsilon": 0.5, "steps": 2000, "start": 3.0},
+        },
+    ),
+    "ulixes": Row(
+        "cloaker.systems.ulixes:Ulixes",
+        {
+            "wobble_px": 0.0,
+            "steps": 150,
+            "learning_rate": 0.01,
+            "tolerance": 0.01,
+            "method": "5-ascent",
+            "margin": 1.0,
+            "ensemble": "2",
+            "budget": 0.035,
+        },
+        {
+            "min": {"margin": 0.4},
+            "low": {"margin": 0.8},
+            "mid": {"margin": 1.2},
+            "high": {"margin": 1.6},
+        },
+    ),
     "noise-uniform": _control("noise:UniformNoise"),
     "noise-gaussian": _control("noise:GaussianNoise"),
     "blur": _control("blur:Blur"),
     "jpeg": _control("jpeg:Jpeg"),
+    "lowkey": Row(
+        "cloaker.systems.lowkey:LowKey",
+        {
+            "learning_rate": 0.0025,  # of the range from black to white, as the noise
+            "start_noise": 0.005,
+            "lpips_weight": 0.05,
+            "preset": "paper",
+            "whole_photo": True,
+            "wobble_px": 0.0,
+        },
+        {  # `high` is the release's (attack_dir_warp.py); the others, ours, stop earlier
+            "min": {"steps": 8},
+            "low": {"steps": 15},
+            "mid": {"steps": 30},
+            "high": {"steps": 50},
+        },
+    ),
 }
 
 
