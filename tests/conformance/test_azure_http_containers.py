@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ import requests
 
 from providers.emulators.options import Options
 from providers.emulators.server import running
+from tests.providers.stub_emulator import CALIBRATION, StubRecogniser, photo
 
 Ask = Callable[..., requests.Response]
 Error = Callable[[requests.Response], tuple[int, str, str]]
@@ -38,8 +38,8 @@ class FixedClock:
         return self.now
 
 
-def emulator(stub: SimpleNamespace, **options: Any) -> AbstractContextManager[str]:
-    return running("azure", stub.StubRecogniser(), stub.CALIBRATION, options=Options(**options))
+def emulator(**options: Any) -> AbstractContextManager[str]:
+    return running("azure", StubRecogniser(), CALIBRATION, options=Options(**options))
 
 
 def send(url: str, method: str, path: str, **more: Any) -> requests.Response:
@@ -91,7 +91,7 @@ def test_kinds_do_not_share_their_ids(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("path", TRAINED)
-def test_training_by_kind(ask: Ask, path: str, stub: SimpleNamespace, error: Error) -> None:
+def test_training_by_kind(ask: Ask, path: str, error: Error) -> None:
     noun, words = NOUNS[path]
     ask("PUT", f"/{path}/c", json={"name": "n"})
     never = error(ask("GET", f"/{path}/c/training"))
@@ -100,31 +100,31 @@ def test_training_by_kind(ask: Ask, path: str, stub: SimpleNamespace, error: Err
     failed = ask("GET", f"/{path}/c/training").json()
     assert (failed["status"], failed["lastSuccessfulTrainingDateTime"]) == ("failed", None)
     assert failed["message"]
-    ask("POST", members(path, ask), data=stub.photo(0))
+    ask("POST", members(path, ask), data=photo(0))
     started = ask("POST", f"/{path}/c/train")
     assert started.headers["operation-Location"].endswith(f"/face/v1.2/{path}/c/training")
     assert ask("GET", f"/{path}/c/training").json()["status"] == "succeeded"
 
 
 @pytest.mark.parametrize("path", TRAINED)
-def test_nothing_changes_during_training(stub: SimpleNamespace, path: str, error: Error) -> None:
+def test_nothing_changes_during_training(path: str, error: Error) -> None:
     noun, words = NOUNS[path]
     conflict = (409, f"{noun}TrainingNotFinished", f"{words} is under training.")
     clock = FixedClock()
-    with emulator(stub, clock=clock, training_s=30) as url:
+    with emulator(clock=clock, training_s=30) as url:
 
         def ask(method: str, to: str, **more: Any) -> requests.Response:
             return send(url, method, to, **more)
 
         ask("PUT", f"/{path}/c", json={"name": "n"})
         faces = members(path, ask)
-        ask("POST", faces, data=stub.photo(0))
+        ask("POST", faces, data=photo(0))
         ask("POST", f"/{path}/c/train")
         for method, to, more in (
             ("POST", f"/{path}/c/train", {}),
             ("PATCH", f"/{path}/c", {"json": {"name": "m"}}),
             ("DELETE", f"/{path}/c", {}),
-            ("POST", faces, {"data": stub.photo(1)}),
+            ("POST", faces, {"data": photo(1)}),
             ("DELETE", f"{faces}/{NOBODY}", {}),
         ):
             assert error(ask(method, to, **more)) == conflict
@@ -160,9 +160,9 @@ def test_ids_that_no_service_made(ask: Ask, group: str, person: str, error: Erro
         assert gone == (404, "PersistedFaceNotFound", message)
 
 
-def test_an_account_s_faces_are_counted(stub: SimpleNamespace, error: Error) -> None:
+def test_an_account_s_faces_are_counted(error: Error) -> None:
     full = (403, "QuotaExceeded", "Persisted face number reached limit.")
-    with emulator(stub, faces_max=2) as url:
+    with emulator(faces_max=2) as url:
 
         def ask(method: str, to: str, **more: Any) -> requests.Response:
             return send(url, method, to, **more)
@@ -170,9 +170,9 @@ def test_an_account_s_faces_are_counted(stub: SimpleNamespace, error: Error) -> 
         for path in ("facelists", "persongroups"):
             ask("PUT", f"/{path}/c", json={"name": "n"})
         for path in ("facelists", "persongroups"):
-            assert ask("POST", members(path, ask), data=stub.photo(0)).status_code == 200
+            assert ask("POST", members(path, ask), data=photo(0)).status_code == 200
         for path in ("facelists", "persongroups"):
-            assert error(ask("POST", members(path, ask), data=stub.photo(0))) == full
+            assert error(ask("POST", members(path, ask), data=photo(0))) == full
 
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {n}) "
@@ -202,16 +202,10 @@ def filled(folder: Path, table: str, **values: Any) -> None:
     ],
 )
 def test_quotas(
-    stub: SimpleNamespace,
-    tmp_path: Path,
-    error: Error,
-    path: str,
-    table: str,
-    number: int,
-    message: str,
+    tmp_path: Path, error: Error, path: str, table: str, number: int, message: str
 ) -> None:
     person = NOBODY
-    with emulator(stub, state=tmp_path) as url:
+    with emulator(state=tmp_path) as url:
         send(url, "PUT", f"/{path}/first", json={"name": "n"})
         if path in GROUPS:
             created = send(url, "POST", f"/{path}/first/persons", json={"name": "n"})
@@ -223,9 +217,9 @@ def test_quotas(
     call: dict[str, tuple[str, str, dict[str, Any]]] = {
         "containers": ("PUT", f"/{path}/last", {"json": {"name": "n"}}),
         "persons": ("POST", f"/{path}/first/persons", {"json": {"name": "n"}}),
-        "faces": ("POST", f"/{path}/first{faces}", {"data": stub.photo(0)}),
+        "faces": ("POST", f"/{path}/first{faces}", {"data": photo(0)}),
     }
-    with emulator(stub, state=tmp_path) as url:
+    with emulator(state=tmp_path) as url:
         method, to, more = call[table]
         status, code, text = error(send(url, method, to, **more))
     assert (status, code) == (403, "QuotaExceeded")
@@ -248,11 +242,9 @@ class SlowRecogniser:
 
 
 @pytest.mark.parametrize("path", NOUNS)
-def test_what_a_face_is_being_added_to_cannot_be_deleted(
-    stub: SimpleNamespace, path: str, error: Error
-) -> None:
-    slow = SlowRecogniser(stub.StubRecogniser())
-    with running("azure", slow, stub.CALIBRATION, options=Options()) as url:
+def test_what_a_face_is_being_added_to_cannot_be_deleted(path: str, error: Error) -> None:
+    slow = SlowRecogniser(StubRecogniser())
+    with running("azure", slow, CALIBRATION, options=Options()) as url:
 
         def ask(method: str, to: str, **more: Any) -> requests.Response:
             return send(url, method, to, **more)
@@ -260,9 +252,7 @@ def test_what_a_face_is_being_added_to_cannot_be_deleted(
         ask("PUT", f"/{path}/c", json={"name": "n"})
         faces = members(path, ask)
         added: list[requests.Response] = []
-        adding = threading.Thread(
-            target=lambda: added.append(ask("POST", faces, data=stub.photo(0)))
-        )
+        adding = threading.Thread(target=lambda: added.append(ask("POST", faces, data=photo(0))))
         adding.start()
         assert slow.looks.wait(30)
         for resource in {f"/{path}/c", faces.removesuffix("/persistedfaces")}:

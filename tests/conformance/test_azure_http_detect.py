@@ -6,7 +6,6 @@ Face API error codes".
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from PIL import Image
 from audit.types import RecognisedFace
 from providers.emulators.options import Options
 from providers.emulators.server import running
+from tests.providers.stub_emulator import CALIBRATION, photo
 
 Ask = Callable[..., requests.Response]
 Error = Callable[[requests.Response], tuple[int, str, str]]
@@ -46,8 +46,8 @@ def picture(light: int, grain: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def detect_url(stub: SimpleNamespace) -> Iterator[str]:
-    with running("azure", TwoFaces(), stub.CALIBRATION, options=Options()) as url:
+def detect_url() -> Iterator[str]:
+    with running("azure", TwoFaces(), CALIBRATION, options=Options()) as url:
         yield f"{url}/face/v1.2/detect"
 
 
@@ -97,8 +97,8 @@ def test_derived_landmarks_turn_with_the_face(look: Callable[..., Any]) -> None:
         assert there["y"] == pytest.approx(20 + point["x"], abs=0.2)
 
 
-def test_landmarks_without_a_measured_one_lie_in_the_box(ask: Ask, stub: SimpleNamespace) -> None:
-    [row] = ask("POST", "/detect?returnFaceLandmarks=true", data=stub.photo(0)).json()
+def test_landmarks_without_a_measured_one_lie_in_the_box(ask: Ask) -> None:
+    [row] = ask("POST", "/detect?returnFaceLandmarks=true", data=photo(0)).json()
     assert len(row["faceLandmarks"]) == 27
     assert all(10 <= point[axis] <= 70 for point in row["faceLandmarks"].values() for axis in "xy")
 
@@ -178,18 +178,16 @@ NOT_BY_02 = "'returnFaceAttributes' is not supported by detection_02."
         ),
     ],
 )
-def test_what_models_do_not_tell(
-    ask: Ask, stub: SimpleNamespace, error: Error, query: str, message: str
-) -> None:
-    answer = ask("POST", f"/detect?{query}", data=stub.photo(0))
+def test_what_models_do_not_tell(ask: Ask, error: Error, query: str, message: str) -> None:
+    answer = ask("POST", f"/detect?{query}", data=photo(0))
     assert error(answer) == (400, "BadArgument", message)
 
 
 @pytest.mark.parametrize(
     "name", ["age", "emotion", "facialHair", "gender", "hair", "makeup", "smile"]
 )
-def test_what_is_told_no_more(ask: Ask, stub: SimpleNamespace, error: Error, name: str) -> None:
-    answer = ask("POST", f"/detect?returnFaceAttributes=blur,{name}", data=stub.photo(0))
+def test_what_is_told_no_more(ask: Ask, error: Error, name: str) -> None:
+    answer = ask("POST", f"/detect?returnFaceAttributes=blur,{name}", data=photo(0))
     status, code, message = error(answer)
     assert (status, code) == (403, "UnsupportedFeature")
     assert message.endswith("have been deprecated and are no longer supported.")

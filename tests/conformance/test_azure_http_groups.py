@@ -5,10 +5,11 @@ Paths, statuses and texts: REST reference v1.2 and "Azure AI Face API error code
 
 import re
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import pytest
 import requests
+
+from tests.providers.stub_emulator import photo
 
 Ask = Callable[..., requests.Response]
 Error = Callable[[requests.Response], tuple[int, str, str]]
@@ -106,9 +107,9 @@ def test_paging(ask: Ask, group: str, error: Error) -> None:
     assert error(answer) == (400, "BadArgument", "'start' is too long.")
 
 
-def test_persisted_faces(ask: Ask, person: str, stub: SimpleNamespace, error: Error) -> None:
+def test_persisted_faces(ask: Ask, person: str, error: Error) -> None:
     faces = f"{person}/persistedfaces"
-    added = ask("POST", f"{faces}?userData=a%20b&detectionModel=detection_03", data=stub.photo(0))
+    added = ask("POST", f"{faces}?userData=a%20b&detectionModel=detection_03", data=photo(0))
     face = added.json()["persistedFaceId"]
     assert UUID.fullmatch(face)
     assert ask("GET", person).json()["persistedFaceIds"] == [face]
@@ -137,15 +138,9 @@ def test_persisted_faces(ask: Ask, person: str, stub: SimpleNamespace, error: Er
     ],
 )
 def test_faces_that_are_refused(
-    ask: Ask,
-    person: str,
-    stub: SimpleNamespace,
-    query: str,
-    faces: int,
-    expected: str,
-    error: Error,
+    ask: Ask, person: str, query: str, faces: int, expected: str, error: Error
 ) -> None:
-    answer = ask("POST", f"{person}/persistedfaces?{query}", data=stub.photo(0, faces=faces))
+    answer = ask("POST", f"{person}/persistedfaces?{query}", data=photo(0, faces=faces))
     assert (error(answer)[::2] if expected else (answer.status_code, "")) == (
         400 if expected else 200,
         expected,
@@ -159,10 +154,8 @@ def test_keys_and_unknown_paths(endpoint: str, ask: Ask, error: Error) -> None:
         assert error(ask(method, path))[:2] == (404, "404")
 
 
-def test_what_the_emulator_shows_of_itself(
-    endpoint: str, ask: Ask, person: str, stub: SimpleNamespace
-) -> None:
-    added = ask("POST", f"{person}/persistedfaces?userData=tag", data=stub.photo(0)).json()
+def test_what_the_emulator_shows_of_itself(endpoint: str, ask: Ask, person: str) -> None:
+    added = ask("POST", f"{person}/persistedfaces?userData=tag", data=photo(0)).json()
     shown = requests.get(f"{endpoint}/__emulator__/galleries", timeout=10).json()
     face = {"face_id": added["persistedFaceId"], "user_data": "tag"}
     number = person.rpartition("/")[2]

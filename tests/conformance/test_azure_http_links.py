@@ -5,13 +5,14 @@ that the adapter never calls.
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
 from azure.ai.vision.face import FaceAdministrationClient, FaceClient
 from azure.core.credentials import AzureKeyCredential
+
+from tests.providers.stub_emulator import photo
 
 Ask = Callable[..., requests.Response]
 Error = Callable[[requests.Response], tuple[int, str, str]]
@@ -20,7 +21,7 @@ DETECTION: Any = {"detection_model": "detection_03", "recognition_model": "recog
 
 
 @pytest.fixture(scope="module")
-def photos(stub: SimpleNamespace) -> Iterator[str]:
+def photos() -> Iterator[str]:
     """Serve the photo of person and variant as PERSON-VARIANT.png."""
 
     class Photos(BaseHTTPRequestHandler):
@@ -29,7 +30,7 @@ def photos(stub: SimpleNamespace) -> Iterator[str]:
             if name == "gone":
                 self.send_error(404)
                 return
-            body = b"<html>" if name == "page" else stub.photo(*map(int, name.split("-")))
+            body = b"<html>" if name == "page" else photo(*map(int, name.split("-")))
             self.send_response(200)
             self.end_headers()
             self.wfile.write(body)
@@ -134,17 +135,17 @@ def test_the_sdk_compares_faces(faces: FaceClient, photos: str) -> None:
 
 
 def test_the_sdk_keeps_large_face_lists(
-    faces: FaceClient, administration: FaceAdministrationClient, photos: str, stub: SimpleNamespace
+    faces: FaceClient, administration: FaceAdministrationClient, photos: str
 ) -> None:
     lists = administration.large_face_list
     lists.create("l", name="list", user_data="ours", recognition_model="recognition_04")
     first = lists.add_face_from_url("l", url=f"{photos}/0-0.png", user_data="first")
     second = lists.add_face(
-        "l", stub.photo(1), target_face=[10, 10, 60, 60], detection_model="detection_03"
+        "l", photo(1), target_face=[10, 10, 60, 60], detection_model="detection_03"
     )
     lists.begin_train("l").result()
     assert lists.get_training_status("l").status == "succeeded"
-    [probe] = faces.detect(stub.photo(0, 2), **DETECTION, return_face_id=True)
+    [probe] = faces.detect(photo(0, 2), **DETECTION, return_face_id=True)
     [found] = faces.find_similar_from_large_face_list(
         face_id=str(probe.face_id), large_face_list_id="l"
     )

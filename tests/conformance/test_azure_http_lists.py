@@ -4,11 +4,12 @@ Paths, statuses and texts: REST reference v1.2 and "Azure AI Face API error code
 """
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
+
+from tests.providers.stub_emulator import photo
 
 Ask = Callable[..., requests.Response]
 Error = Callable[[requests.Response], tuple[int, str, str]]
@@ -17,24 +18,24 @@ NEW = {"name": "n", "recognitionModel": "recognition_04"}
 
 
 @pytest.fixture
-def detect(ask: Ask, stub: SimpleNamespace) -> Callable[..., str]:
+def detect(ask: Ask) -> Callable[..., str]:
     """Detect the one face of a photo drawn of a person and variant."""
 
     def detect(*who: int, recognition_model: str = "recognition_04") -> str:
         query = f"recognitionModel={recognition_model}"
-        answer = ask("POST", f"/detect?{query}", data=stub.photo(*who))
+        answer = ask("POST", f"/detect?{query}", data=photo(*who))
         return str(answer.json()[0]["faceId"])
 
     return detect
 
 
 @pytest.fixture
-def add(ask: Ask, stub: SimpleNamespace) -> Callable[..., str]:
+def add(ask: Ask) -> Callable[..., str]:
     """Add a photo's face to the list of a kind; its user data say who it is."""
 
     def add(kind: str, *who: int) -> str:
         url = f"/{kind}/c/persistedfaces?userData={who}"
-        return str(ask("POST", url, data=stub.photo(*who)).json()["persistedFaceId"])
+        return str(ask("POST", url, data=photo(*who)).json()["persistedFaceId"])
 
     return add
 

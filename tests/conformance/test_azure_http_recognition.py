@@ -5,11 +5,12 @@ Paths, statuses and texts: REST reference v1.2 and "Azure AI Face API error code
 
 import re
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
+
+from tests.providers.stub_emulator import photo
 
 Ask = Callable[..., requests.Response]
 Error = Callable[[requests.Response], tuple[int, str, str]]
@@ -19,9 +20,9 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 MODELS = "detectionModel=detection_03&recognitionModel=recognition_04"
 
 
-def test_detect(ask: Ask, stub: SimpleNamespace) -> None:
+def test_detect(ask: Ask) -> None:
     rows = ask(
-        "POST", f"/detect?{MODELS}&returnRecognitionModel=true", data=stub.photo(0, faces=2)
+        "POST", f"/detect?{MODELS}&returnRecognitionModel=true", data=photo(0, faces=2)
     ).json()
     assert [row["faceRectangle"] for row in rows] == [
         {"top": 10, "left": 10, "width": 60, "height": 60},
@@ -29,9 +30,9 @@ def test_detect(ask: Ask, stub: SimpleNamespace) -> None:
     ]
     assert {row["recognitionModel"] for row in rows} == {"recognition_04"}
     assert all(UUID.fullmatch(row["faceId"]) for row in rows)
-    rows = ask("POST", f"/detect?{MODELS}&returnFaceId=false", data=stub.photo(0)).json()
+    rows = ask("POST", f"/detect?{MODELS}&returnFaceId=false", data=photo(0)).json()
     assert [set(row) for row in rows] == [{"faceRectangle"}]
-    assert ask("POST", f"/detect?{MODELS}", data=stub.photo(0, faces=0)).json() == []
+    assert ask("POST", f"/detect?{MODELS}", data=photo(0, faces=0)).json() == []
 
 
 @pytest.mark.parametrize(
@@ -46,10 +47,8 @@ def test_detect(ask: Ask, stub: SimpleNamespace) -> None:
         "detectionModel=detection_02&returnFaceLandmarks=true",
     ],
 )
-def test_detect_arguments_that_are_refused(
-    ask: Ask, stub: SimpleNamespace, query: str, error: Error
-) -> None:
-    assert error(ask("POST", f"/detect?{query}", data=stub.photo(0)))[:2] == (400, "BadArgument")
+def test_detect_arguments_that_are_refused(ask: Ask, query: str, error: Error) -> None:
+    assert error(ask("POST", f"/detect?{query}", data=photo(0)))[:2] == (400, "BadArgument")
 
 
 def test_pictures_by_link_and_other_bodies(ask: Ask, person: str, error: Error) -> None:
@@ -69,15 +68,13 @@ def test_picture_sizes(ask: Ask, size: int, message: str, error: Error) -> None:
     assert error(answer) == (400, "InvalidImageSize", message)
 
 
-def test_training_and_identification(
-    ask: Ask, group: str, person: str, stub: SimpleNamespace, error: Error
-) -> None:
-    face = ask("POST", f"/detect?{MODELS}", data=stub.photo(0)).json()[0]["faceId"]
+def test_training_and_identification(ask: Ask, group: str, person: str, error: Error) -> None:
+    face = ask("POST", f"/detect?{MODELS}", data=photo(0)).json()[0]["faceId"]
     query = {"faceIds": [face], "largePersonGroupId": "g"}
     not_trained = ("LargePersonGroupNotTrained", "Large person group not trained.")
     assert error(ask("GET", f"{group}/training")) == (404, *not_trained)
     assert error(ask("POST", "/identify", json=query)) == (400, *not_trained)
-    ask("POST", f"{person}/persistedfaces", data=stub.photo(0))
+    ask("POST", f"{person}/persistedfaces", data=photo(0))
     train = ask("POST", f"{group}/train")
     assert (train.status_code, train.content) == (202, b"")
     status = requests.get(
@@ -95,16 +92,14 @@ def test_training_and_identification(
     assert candidate["confidence"] > 0.99
 
 
-def test_identify_offers_ten_above_one_half_by_default(
-    ask: Ask, group: str, stub: SimpleNamespace
-) -> None:
+def test_identify_offers_ten_above_one_half_by_default(ask: Ask, group: str) -> None:
     for number in range(12):
         person = ask("POST", f"{group}/persons", json={"name": str(number)}).json()["personId"]
-        photo = stub.photo(0 if number < 11 else 1)
-        ask("POST", f"{group}/persons/{person}/persistedfaces", data=photo)
+        picture = photo(0 if number < 11 else 1)
+        ask("POST", f"{group}/persons/{person}/persistedfaces", data=picture)
     ask("POST", f"{group}/train")
     for probe, offered, above in ((0, 10, 0.5), (5, 0, 0.5)):
-        data = stub.photo(probe)
+        data = photo(probe)
         face = ask("POST", f"/detect?{MODELS}", data=data).json()[0]["faceId"]
         query = {"faceIds": [face], "largePersonGroupId": "g"}
         [answer] = ask("POST", "/identify", json=query).json()
@@ -132,27 +127,21 @@ def test_identify_offers_ten_above_one_half_by_default(
     ],
 )
 def test_identify_arguments_that_are_refused(
-    ask: Ask,
-    group: str,
-    person: str,
-    stub: SimpleNamespace,
-    change: dict[str, Any],
-    expected: str,
-    error: Error,
+    ask: Ask, group: str, person: str, change: dict[str, Any], expected: str, error: Error
 ) -> None:
-    ask("POST", f"{person}/persistedfaces", data=stub.photo(0))
+    ask("POST", f"{person}/persistedfaces", data=photo(0))
     ask("POST", f"{group}/train")
-    face = ask("POST", f"/detect?{MODELS}", data=stub.photo(0)).json()[0]["faceId"]
+    face = ask("POST", f"/detect?{MODELS}", data=photo(0)).json()[0]["faceId"]
     query = {"faceIds": [face], "largePersonGroupId": "g"} | change
     status, _, message = error(ask("POST", "/identify", json=query))
     assert status == 400
     assert expected in message
 
 
-def test_verify(ask: Ask, group: str, person: str, stub: SimpleNamespace, error: Error) -> None:
-    ask("POST", f"{person}/persistedfaces", data=stub.photo(0))
+def test_verify(ask: Ask, group: str, person: str, error: Error) -> None:
+    ask("POST", f"{person}/persistedfaces", data=photo(0))
     first, second, other = (
-        ask("POST", f"/detect?{MODELS}", data=stub.photo(*who)).json()[0]["faceId"]
+        ask("POST", f"/detect?{MODELS}", data=photo(*who)).json()[0]["faceId"]
         for who in ((0, 0), (0, 1), (1, 0))
     )
     same = ask("POST", "/verify", json={"faceId1": first, "faceId2": second}).json()
@@ -176,13 +165,11 @@ def test_verify(ask: Ask, group: str, person: str, stub: SimpleNamespace, error:
         assert error(ask("POST", "/verify", json=body))[:2] == (400, "BadArgument")
 
 
-def test_models_must_agree(
-    ask: Ask, group: str, person: str, stub: SimpleNamespace, error: Error
-) -> None:
-    ask("POST", f"{person}/persistedfaces", data=stub.photo(0))
+def test_models_must_agree(ask: Ask, group: str, person: str, error: Error) -> None:
+    ask("POST", f"{person}/persistedfaces", data=photo(0))
     ask("POST", f"{group}/train")
-    old = ask("POST", "/detect", data=stub.photo(0)).json()[0]["faceId"]
-    new = ask("POST", f"/detect?{MODELS}", data=stub.photo(0)).json()[0]["faceId"]
+    old = ask("POST", "/detect", data=photo(0)).json()[0]["faceId"]
+    new = ask("POST", f"/detect?{MODELS}", data=photo(0)).json()[0]["faceId"]
     incompatible = (400, "BadArgument", "'recognitionModel' is incompatible.")
     scope = {"largePersonGroupId": "g"}
     assert error(ask("POST", "/identify", json={"faceIds": [old]} | scope)) == incompatible

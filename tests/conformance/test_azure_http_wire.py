@@ -4,7 +4,6 @@ import json
 import re
 import socket
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ import requests
 
 from providers.emulators.options import Options
 from providers.emulators.server import running
+from tests.providers.stub_emulator import CALIBRATION, StubRecogniser, photo
 
 Ask = Callable[..., requests.Response]
 Error = Callable[[requests.Response], tuple[int, str, str]]
@@ -51,10 +51,10 @@ def test_http_1_0(connection: socket.socket) -> None:
     assert is_closed(connection)
 
 
-def test_a_photo_over_http_1_0(connection: socket.socket, stub: SimpleNamespace) -> None:
-    photo = stub.photo(0)
+def test_a_photo_over_http_1_0(connection: socket.socket) -> None:
+    picture = photo(0)
     head = "POST /face/v1.0/detect HTTP/1.0\r\nContent-Type: application/octet-stream\r\n"
-    connection.sendall(f"{head}{KEY}Content-Length: {len(photo)}\r\n\r\n".encode() + photo)
+    connection.sendall(f"{head}{KEY}Content-Length: {len(picture)}\r\n\r\n".encode() + picture)
     status, _, body = read_answer(connection)
     assert (status, len(json.loads(body))) == (200, 1)
 
@@ -72,13 +72,13 @@ def test_one_connection_serves_many_requests(connection: socket.socket) -> None:
     assert is_closed(connection)
 
 
-def test_chunked_upload(connection: socket.socket, stub: SimpleNamespace) -> None:
+def test_chunked_upload(connection: socket.socket) -> None:
     head = "POST /face/v1.2/detect?returnFaceId=false HTTP/1.1\r\nHost: x\r\n"
     head += "Content-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n"
     connection.sendall(f"{head}{KEY}\r\n".encode())
-    photo = stub.photo(0)
-    for start in range(0, len(photo), 1000):
-        chunk = photo[start : start + 1000]
+    picture = photo(0)
+    for start in range(0, len(picture), 1000):
+        chunk = picture[start : start + 1000]
         connection.sendall(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
     connection.sendall(b"0\r\n\r\n")
     status, _, body = read_answer(connection)
@@ -164,10 +164,10 @@ def test_keys_and_tokens(guarded: str, headers: dict[str, str], status: int) -> 
 
 
 @pytest.fixture(scope="module")
-def guarded(stub: SimpleNamespace) -> Iterator[str]:
+def guarded() -> Iterator[str]:
     """Start an emulator with one key and without Microsoft's approval."""
     options = Options(keys=frozenset({"right"}), gated=True)
-    with running("azure", stub.StubRecogniser(), stub.CALIBRATION, options=options) as url:
+    with running("azure", StubRecogniser(), CALIBRATION, options=options) as url:
         yield url
 
 
@@ -203,10 +203,10 @@ def test_what_needs_approval(
     assert answer.headers["x-ms-error-code"] == expected["code"]
 
 
-def test_what_needs_none(guarded: str, stub: SimpleNamespace) -> None:
+def test_what_needs_none(guarded: str) -> None:
     headers = {"Ocp-Apim-Subscription-Key": "right", "Content-Type": "application/octet-stream"}
     url = f"{guarded}/face/v1.2/detect?returnFaceId=false"
-    answer = requests.post(url, stub.photo(0), headers=headers, timeout=10)
+    answer = requests.post(url, photo(0), headers=headers, timeout=10)
     assert [set(row) for row in answer.json()] == [{"faceRectangle"}]
 
 
@@ -229,8 +229,8 @@ def test_bodies_that_are_no_json_object(ask: Ask, error: Error, body: bytes) -> 
         assert (status, code) == (400, "BadArgument")
 
 
-def test_identify_knows_groups_of_both_kinds(ask: Ask, stub: SimpleNamespace, error: Error) -> None:
-    face = ask("POST", "/detect", data=stub.photo(0)).json()[0]["faceId"]
+def test_identify_knows_groups_of_both_kinds(ask: Ask, error: Error) -> None:
+    face = ask("POST", "/detect", data=photo(0)).json()[0]["faceId"]
     people = {}
     for kind, field in (
         ("persongroups", "personGroupId"),
@@ -241,7 +241,7 @@ def test_identify_knows_groups_of_both_kinds(ask: Ask, stub: SimpleNamespace, er
         query = {"faceIds": [face], field: "c"}
         noun = f"{field[0].upper()}{field[1:-2]}"
         assert error(ask("POST", "/identify", json=query))[1] == f"{noun}NotTrained"
-        ask("POST", f"/{kind}/c/persons/{person}/persistedfaces", data=stub.photo(0))
+        ask("POST", f"/{kind}/c/persons/{person}/persistedfaces", data=photo(0))
         ask("POST", f"/{kind}/c/train")
         [answer] = ask("POST", "/identify", json=query).json()
         people[field] = answer["candidates"][0]["personId"]

@@ -7,13 +7,13 @@ are required, types, patterns, lengths and ranges. A member that is not describe
 
 import re
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import requests
 
 from providers.emulators.azure import AzureEmulator
 from providers.emulators.options import Options
+from tests.providers.stub_emulator import CALIBRATION, StubRecogniser, photo
 
 Ask = Callable[..., requests.Response]
 Fact = dict[str, Any]
@@ -244,11 +244,11 @@ def filled(template: Any, ids: dict[str, str]) -> Any:
     return template
 
 
-def test_every_answer_is_as_described(ask: Ask, endpoint: str, stub: SimpleNamespace) -> None:
+def test_every_answer_is_as_described(ask: Ask, endpoint: str) -> None:
     ids: dict[str, str] = {}
     found: list[str] = []
     for step in STEPS:
-        body = {"data": stub.photo(0)} if step.body is PHOTO else {"json": filled(step.body, ids)}
+        body = {"data": photo(0)} if step.body is PHOTO else {"json": filled(step.body, ids)}
         answer = ask(step.method, filled(step.path, ids), **body)
         assert answer.status_code == (202 if step.operation.startswith("Train") else 200), step
         if step.answer is None:
@@ -264,8 +264,8 @@ def test_every_answer_is_as_described(ask: Ask, endpoint: str, stub: SimpleNames
     assert [row["operation"] for row in log] == [step.operation for step in STEPS]
 
 
-def test_no_operation_is_left_out(stub: SimpleNamespace) -> None:
-    emulator = AzureEmulator(stub.StubRecogniser(), stub.CALIBRATION, Options())
+def test_no_operation_is_left_out() -> None:
+    emulator = AzureEmulator(StubRecogniser(), CALIBRATION, Options())
     assert emulator.operations == {step.operation for step in STEPS}
     emulator.close()
 

@@ -1,16 +1,12 @@
 """What every adapter does when all goes well, through its real client on a real socket."""
 
-from typing import TYPE_CHECKING
-
 import pytest
 import requests
 
 from audit.errors import UserError
 from providers import registry
 from providers.base import EXPIRED, FailureKind
-
-if TYPE_CHECKING:
-    from tests.conformance.conftest import Account, Connect, Row
+from tests.conformance.account import Account, Connect, Row
 
 FOUR_DAYS_S = 4 * 86400
 
@@ -23,7 +19,7 @@ class FakeClock:
         return self.now
 
 
-def test_a_whole_life(account: "Account") -> None:
+def test_a_whole_life(account: Account) -> None:
     people = account.fill()
     ranked = account.ask(account.photo(1, 1))
     assert ranked[0].person_id == people[1].id
@@ -34,7 +30,7 @@ def test_a_whole_life(account: "Account") -> None:
     assert list(account.provider.list_galleries()) == []
 
 
-def test_scores_and_ranks(account: "Account") -> None:
+def test_scores_and_ranks(account: Account) -> None:
     account.fill()
     ranked = account.ask(account.photo(1, 1))
     scores = [found.score for found in ranked]
@@ -47,7 +43,7 @@ def test_scores_and_ranks(account: "Account") -> None:
     assert all(low <= native <= high for native in natives)
 
 
-def test_a_threshold_hides_and_a_number_cuts(account: "Account") -> None:
+def test_a_threshold_hides_and_a_number_cuts(account: Account) -> None:
     people = account.fill()
     everyone = account.ask(account.photo(1, 1))
     assert account.ask(account.photo(1, 1), threshold=0.5) == everyone[:1]
@@ -57,12 +53,12 @@ def test_a_threshold_hides_and_a_number_cuts(account: "Account") -> None:
     assert len(account.ask(account.photo(5))) == 3
 
 
-def test_the_largest_face_of_a_probe_counts(account: "Account") -> None:
+def test_the_largest_face_of_a_probe_counts(account: Account) -> None:
     people = account.fill()
     assert account.ask(account.photo(1, faces=2))[0].person_id == people[1].id
 
 
-def test_photos_unlike_each_other_are_one_person(account: "Account") -> None:
+def test_photos_unlike_each_other_are_one_person(account: Account) -> None:
     account.provider.create_gallery("g")
     person_id = account.person("g", "person-0")
     faces = [
@@ -75,7 +71,7 @@ def test_photos_unlike_each_other_are_one_person(account: "Account") -> None:
     assert [found.person_id for found in account.ask(account.photo(2, 1))] == [person_id]
 
 
-def test_galleries_know_nothing_of_one_another(account: "Account") -> None:
+def test_galleries_know_nothing_of_one_another(account: Account) -> None:
     account.fill("g", people=1)
     account.provider.create_gallery("h")
     person = account.enrol("h", account.person("h", "person-4"), [account.photo(4)])
@@ -84,7 +80,7 @@ def test_galleries_know_nothing_of_one_another(account: "Account") -> None:
 
 
 @pytest.mark.needs("identify")
-def test_a_batch_is_answered_in_its_order(account: "Account") -> None:
+def test_a_batch_is_answered_in_its_order(account: Account) -> None:
     people = account.fill()
     size = account.capabilities.identify_batch
     order = [(2, 0, 1)[number % 3] for number in range(size)]
@@ -96,7 +92,7 @@ def test_a_batch_is_answered_in_its_order(account: "Account") -> None:
 
 
 @pytest.mark.needs("verify")
-def test_verification_is_never_censored(account: "Account") -> None:
+def test_verification_is_never_censored(account: Account) -> None:
     people = account.fill()
     probe = account.provider.detect(account.photo(1, 1))
 
@@ -111,7 +107,7 @@ def test_verification_is_never_censored(account: "Account") -> None:
     assert 0 <= verified(0) < 0.1
 
 
-def test_an_enrolment_sent_twice(account: "Account") -> None:
+def test_an_enrolment_sent_twice(account: Account) -> None:
     account.provider.create_gallery("g")
     person = account.person("g", "person-0")
     account.send("g", person, account.photo(0))
@@ -120,7 +116,7 @@ def test_an_enrolment_sent_twice(account: "Account") -> None:
 
 
 @pytest.mark.needs("list_faces")
-def test_the_faces_of_one_person_are_told_in_one_request(account: "Account") -> None:
+def test_the_faces_of_one_person_are_told_in_one_request(account: Account) -> None:
     people = account.fill()
     before = len(account.log())
     assert account.provider.list_faces("g", people[1].id) == people[1].faces
@@ -128,7 +124,7 @@ def test_the_faces_of_one_person_are_told_in_one_request(account: "Account") -> 
 
 
 @pytest.mark.needs("emulator")
-def test_the_service_holds_what_it_was_given(account: "Account") -> None:
+def test_the_service_holds_what_it_was_given(account: Account) -> None:
     people = account.fill()
     [gallery] = requests.get(f"{account.url}/__emulator__/galleries", timeout=10).json()
     assert gallery["gallery"] == "g"
@@ -139,7 +135,7 @@ def test_the_service_holds_what_it_was_given(account: "Account") -> None:
 
 
 @pytest.mark.needs("detect")
-def test_face_ids_expire(account_at: "Connect") -> None:
+def test_face_ids_expire(account_at: Connect) -> None:
     clock = FakeClock()
     account = account_at(clock=clock)
     people = account.fill()
@@ -155,7 +151,7 @@ def test_face_ids_expire(account_at: "Connect") -> None:
 
 
 @pytest.mark.needs("attach", "detect")
-def test_faces_expire_before_they_are_attached(account_at: "Connect") -> None:
+def test_faces_expire_before_they_are_attached(account_at: Connect) -> None:
     clock = FakeClock()
     account = account_at(clock=clock)
     account.provider.create_gallery("g")
@@ -165,7 +161,7 @@ def test_faces_expire_before_they_are_attached(account_at: "Connect") -> None:
 
 
 @pytest.mark.needs("emulator")
-def test_every_operation_is_known_to_the_emulator(account: "Account") -> None:
+def test_every_operation_is_known_to_the_emulator(account: Account) -> None:
     for operation in account.capabilities.operations.values():
         account.disturb(operation, "500", every=1000)
     tiers = account.capabilities.tiers.values()
@@ -175,13 +171,13 @@ def test_every_operation_is_known_to_the_emulator(account: "Account") -> None:
         account.disturb(pattern, "500", every=1000)
 
 
-def test_what_tells_of_an_account(account: "Account") -> None:
+def test_what_tells_of_an_account(account: Account) -> None:
     account.fill()
     assert account.provider.account.startswith(f"{account.row.name}/")
     assert account.provider.service_model
     assert account.capabilities.default_tier in account.capabilities.tiers
 
 
-def test_a_kind_of_gallery_that_does_not_exist(row: "Row") -> None:
+def test_a_kind_of_gallery_that_does_not_exist(row: Row) -> None:
     with pytest.raises(UserError, match="kind"):
         registry.capabilities(row.name, "no such kind")

@@ -2,20 +2,18 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from providers.base import Failure, FailureKind, TrainingState
-
-if TYPE_CHECKING:
-    from tests.conformance.conftest import Account, Connect, Row
+from tests.conformance.account import Account, Connect, Row
 
 Calls = dict[str, Callable[[], Any]]
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
-def calls(account: "Account") -> Calls:
+def calls(account: Account) -> Calls:
     """Fill an account; return every verb that it has with arguments that are right.
 
     Deletion comes last; each of the others can be carried out after those before it.
@@ -51,7 +49,7 @@ def calls(account: "Account") -> Calls:
     return {verb: call for verb, call in every.items() if account.has(verb)}
 
 
-def enrol(account: "Account", photo: bytes, gallery: str = "g", tag: str = "person-9") -> None:
+def enrol(account: Account, photo: bytes, gallery: str = "g", tag: str = "person-9") -> None:
     account.enrol(gallery, account.person(gallery, tag), [photo])
 
 
@@ -68,7 +66,7 @@ def enrol(account: "Account", photo: bytes, gallery: str = "g", tag: str = "pers
     ],
 )
 def test_each_verb_sends_one_request_however_it_fails(
-    account: "Account", fault: str, expected: FailureKind
+    account: Account, fault: str, expected: FailureKind
 ) -> None:
     every = calls(account)
     before = len(account.log())
@@ -80,7 +78,7 @@ def test_each_verb_sends_one_request_however_it_fails(
 
 
 @pytest.mark.needs("emulator")
-def test_silence_is_given_up(account: "Account", connect: "Connect") -> None:
+def test_silence_is_given_up(account: Account, connect: Connect) -> None:
     account.provider.create_gallery("g")
     person = account.person("g", "person-0")
     impatient = connect(account.url, read_timeout_s=0.2).provider
@@ -95,13 +93,13 @@ def test_silence_is_given_up(account: "Account", connect: "Connect") -> None:
 
 
 @pytest.mark.needs("emulator")
-def test_nobody_listening_is_transient(connect: "Connect") -> None:
+def test_nobody_listening_is_transient(connect: Connect) -> None:
     account = connect("http://127.0.0.1:9")
     assert account.failure(account.provider.list_galleries).kind is FailureKind.TRANSIENT
 
 
 @pytest.mark.needs("emulator")
-def test_a_service_throttles_in_its_own_form(account: "Account") -> None:
+def test_a_service_throttles_in_its_own_form(account: Account) -> None:
     account.control("rate", {"calls": 1, "per_s": 3600})
     account.provider.list_galleries()
     told = account.failure(account.provider.list_galleries)
@@ -111,14 +109,14 @@ def test_a_service_throttles_in_its_own_form(account: "Account") -> None:
     assert told.code == own.get(account.row.name, amazon)
 
 
-def test_a_gallery_exists_once(account: "Account") -> None:
+def test_a_gallery_exists_once(account: Account) -> None:
     account.provider.create_gallery("g")
     told = account.failure(lambda: account.provider.create_gallery("g"))
     assert told.kind is FailureKind.CONFLICT
 
 
 @pytest.mark.needs("emulator")
-def test_a_lost_creation_is_there_when_sent_again(account: "Account") -> None:
+def test_a_lost_creation_is_there_when_sent_again(account: Account) -> None:
     account.disturb("*", "lost_response")
     account.failure(lambda: account.provider.create_gallery("g"))
     account.control("faults", {"rules": []})
@@ -127,7 +125,7 @@ def test_a_lost_creation_is_there_when_sent_again(account: "Account") -> None:
     assert list(account.provider.list_galleries()) == ["g"]
 
 
-def test_what_does_not_exist_is_absent(account: "Account") -> None:
+def test_what_does_not_exist_is_absent(account: Account) -> None:
     account.fill()
     account.provider.delete_gallery("g")
     provider = account.provider
@@ -148,7 +146,7 @@ def test_what_does_not_exist_is_absent(account: "Account") -> None:
 
 
 @pytest.mark.needs("remove_person")
-def test_who_was_never_there_is_absent(account: "Account") -> None:
+def test_who_was_never_there_is_absent(account: Account) -> None:
     account.fill()
     told = account.failure(lambda: account.provider.remove_person("g", NOBODY))
     assert told.kind is FailureKind.ABSENT
@@ -156,7 +154,7 @@ def test_who_was_never_there_is_absent(account: "Account") -> None:
 
 
 @pytest.mark.needs("remove_person", "remove_faces")
-def test_faces_are_not_removed_before_their_person(account: "Account") -> None:
+def test_faces_are_not_removed_before_their_person(account: Account) -> None:
     people = account.fill()
     told = account.failure(lambda: account.provider.remove_faces("g", people[0].faces))
     assert told.kind is FailureKind.BUSY
@@ -164,7 +162,7 @@ def test_faces_are_not_removed_before_their_person(account: "Account") -> None:
 
 
 @pytest.mark.needs("train")
-def test_a_gallery_is_busy_while_it_trains(account_at: "Connect") -> None:
+def test_a_gallery_is_busy_while_it_trains(account_at: Connect) -> None:
     account = account_at(training_s=3600)
     account.provider.create_gallery("g")
     enrol(account, account.photo(0))
@@ -174,14 +172,14 @@ def test_a_gallery_is_busy_while_it_trains(account_at: "Connect") -> None:
         assert account.failure(call).kind is FailureKind.BUSY
 
 
-def refusal(account: "Account", call: Callable[[], Any]) -> Failure:
+def refusal(account: Account, call: Callable[[], Any]) -> Failure:
     told = account.failure(call)
     assert told.kind is FailureKind.PHOTO
     assert told.code
     return told
 
 
-def test_a_photo_without_a_face_is_told_apart(account: "Account") -> None:
+def test_a_photo_without_a_face_is_told_apart(account: Account) -> None:
     account.fill()
     nobody = account.photo(0, faces=0)
     assert refusal(account, lambda: enrol(account, nobody)).no_face
@@ -190,14 +188,14 @@ def test_a_photo_without_a_face_is_told_apart(account: "Account") -> None:
 
 
 @pytest.mark.parametrize("content", ["text", "half a picture"])
-def test_what_is_no_picture_is_refused(account: "Account", content: str) -> None:
+def test_what_is_no_picture_is_refused(account: Account, content: str) -> None:
     account.fill()
     picture = b"no picture " * 500 if content == "text" else account.photo(0)[:2000]
     for call in (lambda: enrol(account, picture), lambda: account.ask(picture)):
         assert not refusal(account, call).no_face
 
 
-def is_taken(account: "Account", picture: bytes) -> bool:
+def is_taken(account: Account, picture: bytes) -> bool:
     """Tell whether a picture is looked at; in a large one, the face may be too small to see."""
     try:
         account.ask(picture)
@@ -207,7 +205,7 @@ def is_taken(account: "Account", picture: bytes) -> bool:
 
 
 @pytest.mark.needs("emulator")
-def test_the_limits_of_photos_are_those_of_the_capabilities(account: "Account") -> None:
+def test_the_limits_of_photos_are_those_of_the_capabilities(account: Account) -> None:
     account.fill()
     limits, photo = account.capabilities, account.photo
     longest, shortest = limits.image_side_max_px, limits.image_side_min_px
@@ -227,7 +225,7 @@ def test_the_limits_of_photos_are_those_of_the_capabilities(account: "Account") 
         refusal(account, partial(enrol, account, picture, tag=f"person-{10 + number}"))
 
 
-def test_the_formats_of_photos_are_those_of_the_capabilities(account: "Account") -> None:
+def test_the_formats_of_photos_are_those_of_the_capabilities(account: Account) -> None:
     account.fill()
     for name in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"):
         ask = partial(account.ask, account.photo(0, file_format=name))
@@ -238,9 +236,7 @@ def test_the_formats_of_photos_are_those_of_the_capabilities(account: "Account")
 
 
 @pytest.mark.needs("emulator")
-def test_a_wrong_key_is_refused(
-    row: "Row", emulator: Callable[..., str], connect: "Connect"
-) -> None:
+def test_a_wrong_key_is_refused(row: Row, emulator: Callable[..., str], connect: Connect) -> None:
     url = emulator(row.name, keys=frozenset({"right"}))
     wrong, right = connect(url), connect(url, **{row.keys[0]: "right"})
     told = wrong.failure(wrong.provider.list_galleries)
@@ -250,7 +246,7 @@ def test_a_wrong_key_is_refused(
 
 
 @pytest.mark.needs("emulator")
-def test_a_missing_approval_is_refused(account_at: "Connect") -> None:
+def test_a_missing_approval_is_refused(account_at: Connect) -> None:
     account = account_at(gated=True)
 
     def life() -> None:
@@ -263,7 +259,7 @@ def test_a_missing_approval_is_refused(account_at: "Connect") -> None:
 
 
 @pytest.mark.needs("emulator")
-def test_a_full_account_is_a_quota(account_at: "Connect") -> None:
+def test_a_full_account_is_a_quota(account_at: Connect) -> None:
     account = account_at(faces_max=1)
     account.provider.create_gallery("g")
     enrol(account, account.photo(0), tag="person-0")
@@ -272,7 +268,7 @@ def test_a_full_account_is_a_quota(account_at: "Connect") -> None:
 
 
 @pytest.mark.needs("emulator")
-def test_a_defect_tells_no_key(account: "Account") -> None:
+def test_a_defect_tells_no_key(account: Account) -> None:
     told = account.provider.classify(RuntimeError(f"sent with {account.key}"))
     assert told.kind is FailureKind.FATAL
     assert account.key not in repr(told)

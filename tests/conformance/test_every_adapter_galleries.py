@@ -1,17 +1,14 @@
 """What every adapter tells of a gallery's content, and how one person is exchanged for another."""
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-if TYPE_CHECKING:
-    from tests.conformance.conftest import Account, Enrolled
+from tests.conformance.account import Account, Enrolled
 
 # One more than Face++ has on a page; the others are asked for pages of 40.
 MANY = 101
 
 
-def add(account: "Account", tag: str, variants: tuple[int, ...], look: int = 5) -> "Enrolled":
+def add(account: Account, tag: str, variants: tuple[int, ...], look: int = 5) -> Enrolled:
     """Enrol photos of one look and train."""
     photos = [account.photo(look, variant) for variant in variants]
     added = account.enrol("g", account.person("g", tag), photos)
@@ -19,15 +16,15 @@ def add(account: "Account", tag: str, variants: tuple[int, ...], look: int = 5) 
     return added
 
 
-def offered(account: "Account", look: int = 5) -> list[str]:
+def offered(account: Account, look: int = 5) -> list[str]:
     return [found.person_id for found in account.ask(account.photo(look, 1), threshold=0.5)]
 
 
-def ids(*people: "Enrolled") -> list[str]:
+def ids(*people: Enrolled) -> list[str]:
     return sorted(face for person in people for face in person.faces)
 
 
-def test_one_person_s_faces_are_exchanged(account: "Account") -> None:
+def test_one_person_s_faces_are_exchanged(account: Account) -> None:
     decoys = account.fill()
     first = add(account, "person-9-arm-1", (0, 3))
     assert offered(account) == [first.id]
@@ -41,7 +38,7 @@ def test_one_person_s_faces_are_exchanged(account: "Account") -> None:
     assert sorted(account.held()) == ids(*decoys, second)
 
 
-def test_the_same_photos_are_enrolled_again(account: "Account") -> None:
+def test_the_same_photos_are_enrolled_again(account: Account) -> None:
     decoys = account.fill()
     account.remove("g", add(account, "person-9-arm-1", (0, 3)))
     again = add(account, "person-9-arm-2", (0, 3))
@@ -49,7 +46,7 @@ def test_the_same_photos_are_enrolled_again(account: "Account") -> None:
     assert sorted(account.held()) == ids(*decoys, again)
 
 
-def test_removing_one_gallery_s_faces_leaves_the_others(account: "Account") -> None:
+def test_removing_one_gallery_s_faces_leaves_the_others(account: Account) -> None:
     account.fill("h")
     other = account.held("h")
     for person in account.fill("g"):
@@ -59,7 +56,7 @@ def test_removing_one_gallery_s_faces_leaves_the_others(account: "Account") -> N
 
 
 @pytest.mark.needs("remove_faces")
-def test_faces_that_are_gone_do_not_matter(account: "Account") -> None:
+def test_faces_that_are_gone_do_not_matter(account: Account) -> None:
     decoys = account.fill()
     gone, last = add(account, "person-9", (0, 3)), add(account, "person-10", (0,), look=4)
     for person in (gone, last):
@@ -69,7 +66,7 @@ def test_faces_that_are_gone_do_not_matter(account: "Account") -> None:
 
 
 @pytest.mark.needs("remove_person")
-def test_a_removed_person_is_listed_no_more(account: "Account") -> None:
+def test_a_removed_person_is_listed_no_more(account: Account) -> None:
     people = account.fill()
     account.provider.remove_person("g", people[0].id)
     held = {person.id for page in account.pages() for person in page}
@@ -77,7 +74,7 @@ def test_a_removed_person_is_listed_no_more(account: "Account") -> None:
 
 
 @pytest.mark.needs("remove_faces")
-def test_as_many_faces_are_removed_at_once_as_the_capabilities_say(account: "Account") -> None:
+def test_as_many_faces_are_removed_at_once_as_the_capabilities_say(account: Account) -> None:
     [person] = account.fill(people=1)
     account.remove("g", person)
     size = min(account.capabilities.remove_batch, 4096)
@@ -85,7 +82,7 @@ def test_as_many_faces_are_removed_at_once_as_the_capabilities_say(account: "Acc
     account.provider.remove_faces("g", unknown)
 
 
-def test_a_gallery_tells_whose_its_faces_are(account: "Account") -> None:
+def test_a_gallery_tells_whose_its_faces_are(account: Account) -> None:
     people = account.fill()
     held: dict[tuple[str, str], list[str]] = {}
     for page in account.pages():
@@ -100,12 +97,12 @@ def test_a_gallery_tells_whose_its_faces_are(account: "Account") -> None:
     assert (("", "") in held) == (account.row.name == "facepp")
 
 
-def test_an_empty_gallery_holds_nothing(account: "Account") -> None:
+def test_an_empty_gallery_holds_nothing(account: Account) -> None:
     account.provider.create_gallery("g")
     assert list(account.pages()) == [()]
 
 
-def test_a_gallery_is_read_page_by_page(account: "Account", short_pages: int) -> None:
+def test_a_gallery_is_read_page_by_page(account: Account, short_pages: int) -> None:
     account.provider.create_gallery("g")
     count = min(MANY, account.capabilities.faces_per_person_max)
     # Bytes behind the picture make another file of it.
@@ -123,7 +120,7 @@ def test_a_gallery_is_read_page_by_page(account: "Account", short_pages: int) ->
 
 @pytest.mark.needs("pages of people")
 @pytest.mark.parametrize("number", [MANY, 80])  # a full page may be the last one: 80 take 3
-def test_many_people_are_listed(account: "Account", short_pages: int, number: int) -> None:
+def test_many_people_are_listed(account: Account, short_pages: int, number: int) -> None:
     account.provider.create_gallery("g")
     people = {account.person("g", f"person-{one}"): f"person-{one}" for one in range(number)}
     pages = list(account.pages())
@@ -132,7 +129,7 @@ def test_many_people_are_listed(account: "Account", short_pages: int, number: in
     assert len(pages) == number // short_pages + 1 == account.sent("list_gallery")
 
 
-def test_many_galleries_are_listed(account: "Account", short_pages: int) -> None:
+def test_many_galleries_are_listed(account: Account, short_pages: int) -> None:
     names = {f"g-{number}" for number in range(MANY)}
     for name in names:
         account.provider.create_gallery(name)

@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.conformance.conftest import Account, Connect, Enrolled
+from tests.conformance.account import Account, Connect, Enrolled
 
 THREADS = 16
 ENROLMENT = ("add_person", "enrol", "attach", "label")
@@ -31,26 +30,26 @@ def at_once(work: Callable[[int], Answer]) -> list[Answer]:
         return list(pool.map(begin, range(THREADS)))
 
 
-def ids(*people: "Enrolled") -> list[str]:
+def ids(*people: Enrolled) -> list[str]:
     return sorted(face for person in people for face in person.faces)
 
 
-def wire(account: "Account", before: int) -> Counter[tuple[str, int]]:
+def wire(account: Account, before: int) -> Counter[tuple[str, int]]:
     """Return how often each operation was sent, by its status."""
     return Counter((entry["operation"], entry["status"]) for entry in account.log()[before:])
 
 
-def owed(account: "Account", *verbs: str) -> Counter[tuple[str, int]]:
+def owed(account: Account, *verbs: str) -> Counter[tuple[str, int]]:
     if not account.url:
         return Counter()
     names = [account.capabilities.operations[verb] for verb in verbs if account.has(verb)]
     return Counter((name, 200) for name in names * THREADS)
 
 
-def test_threads_share_an_adapter(account: "Account") -> None:
+def test_threads_share_an_adapter(account: Account) -> None:
     people = account.fill()
 
-    def enrol(number: int) -> "Enrolled":
+    def enrol(number: int) -> Enrolled:
         photo = account.photo(3 + number % 3, number // 3)
         return account.enrol("g", account.person("g", f"thread-{number}"), [photo])
 
@@ -71,7 +70,7 @@ def test_threads_share_an_adapter(account: "Account") -> None:
 
 
 @pytest.mark.needs("emulator")
-def test_connections_are_kept(account_at: "Connect", caplog: pytest.LogCaptureFixture) -> None:
+def test_connections_are_kept(account_at: Connect, caplog: pytest.LogCaptureFixture) -> None:
     account = account_at(latency_ms=100)  # so that all are in flight together
     at_once(lambda _: account.provider.list_galleries())
     assert account.sent("list_galleries") == THREADS

@@ -1,91 +1,34 @@
-"""FaceSets, the faces in them and their lifetime at the Face++ emulator.
+"""FaceSets and the faces in them at the Face++ emulator.
 
-Sources: console.faceplusplus.com, documents 4888391 (create) and its neighbours, 40622157 (tasks).
+Sources: console.faceplusplus.com, documents 4888391 (create) and its neighbours.
 """
 
-import contextlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
 
-from providers.emulators.options import Options
-from providers.emulators.server import running
+from tests.conformance.facepp_account import FaceppAccount
 
-KEY = {"api_key": "any", "api_secret": "any"}
-HOUR_S = 3600
 TOKEN = re.compile("[0-9a-f]{32}")
 NAMES = {"request_id", "time_used", "faceset_token", "outer_id"}
 
 
-class Account:
-    """A Face++ account at an emulator, with a clock that the test moves."""
-
-    def __init__(self, stub: SimpleNamespace) -> None:
-        self.url = ""
-        self.now = 1_700_000_000.0
-        self._stub = stub
-
-    @contextlib.contextmanager
-    def opened(self, **more: Any) -> Iterator["Account"]:
-        """Run an emulator of its own meanwhile."""
-        options = Options(clock=lambda: self.now, **more)
-        recogniser = self._stub.StubRecogniser()
-        with running("facepp", recogniser, self._stub.CALIBRATION, options=options) as self.url:
-            yield self
-
-    def ask(self, operation: str, files: Any = None, **fields: Any) -> requests.Response:
-        url = f"{self.url}/facepp/v3/{operation}"
-        return requests.post(url, data=KEY | fields, files=files, timeout=10)
-
-    def done(self, operation: str, **fields: Any) -> dict[str, Any]:
-        answer = self.ask(operation, **fields)
-        assert answer.status_code == 200, answer.text
-        body: dict[str, Any] = answer.json()
-        return body
-
-    def error(self, operation: str, **fields: Any) -> str:
-        answer = self.ask(operation, **fields)
-        assert answer.status_code == 400, answer.text
-        return str(answer.json()["error_message"])
-
-    def tokens(self, count: int, person: int = 1) -> list[str]:
-        picture = {"image_file": self._stub.photo(person)}
-        answers = [self.ask("detect", picture).json() for _ in range(count)]
-        return [str(answer["faces"][0]["face_token"]) for answer in answers]
-
-    def add(self, outer_id: str, tokens: list[str]) -> list[dict[str, Any]]:
-        batches = [tokens[n : n + 5] for n in range(0, len(tokens), 5)]
-        return [
-            self.done("faceset/addface", outer_id=outer_id, face_tokens=",".join(batch))
-            for batch in batches
-        ]
-
-
 @pytest.fixture(scope="module")
-def module_account(stub: SimpleNamespace) -> Iterator[Account]:
-    with Account(stub).opened() as account:
+def module_account() -> Iterator[FaceppAccount]:
+    with FaceppAccount().opened() as account:
         yield account
 
 
 @pytest.fixture
-def account(module_account: Account) -> Account:
+def account(module_account: FaceppAccount) -> FaceppAccount:
     requests.post(f"{module_account.url}/__emulator__/clear", timeout=10).raise_for_status()
     return module_account
 
 
-@pytest.fixture
-def slow(stub: SimpleNamespace) -> Iterator[Account]:
-    """Return an account whose tasks take ten seconds."""
-    with Account(stub).opened(training_s=10) as account:
-        yield account
-
-
-def test_create(account: Account) -> None:
+def test_create(account: FaceppAccount) -> None:
     plain = account.done("faceset/create")
     assert set(plain) == NAMES | {"face_added", "face_count", "failure_detail"}
     assert TOKEN.fullmatch(plain["faceset_token"])
@@ -107,7 +50,7 @@ def test_create(account: Account) -> None:
     assert "next" not in detail
 
 
-def test_create_again(account: Account) -> None:
+def test_create_again(account: FaceppAccount) -> None:
     first = account.done("faceset/create", outer_id="g")
     assert account.error("faceset/create", outer_id="g") == "FACESET_EXIST"
     faces = ",".join(account.tokens(2))
@@ -129,26 +72,26 @@ def test_create_again(account: Account) -> None:
         ({"face_tokens": "1,2,3,4,5,6"}, "INVALID_FACE_TOKENS_SIZE"),
     ],
 )
-def test_facesets_that_are_refused(account: Account, fields: Any, message: str) -> None:
+def test_facesets_that_are_refused(account: FaceppAccount, fields: Any, message: str) -> None:
     assert account.error("faceset/create", **fields) == message
     assert account.done("faceset/getfacesets")["facesets"] == []
 
 
-def test_names_at_the_limits(account: Account) -> None:
+def test_names_at_the_limits(account: FaceppAccount) -> None:
     longest = {"outer_id": "x" * 255, "display_name": "x" * 256, "user_data": "ä" * 8192}
     assert account.done("faceset/create", **longest)["outer_id"] == "x" * 255
     account.done("faceset/create", outer_id="人脸 1", tags="人,脸")
     assert account.done("faceset/getdetail", outer_id="人脸 1")["tags"] == "人,脸"
 
 
-def test_only_so_many_facesets(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_facesets(account: FaceppAccount, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("providers.emulators.facepp_facesets._FACESETS_MAX", 2)
     for _ in range(2):
         account.done("faceset/create")
     assert account.error("faceset/create") == "FACESET_QUOTA_EXCEEDED"
 
 
-def test_add_faces(account: Account) -> None:
+def test_add_faces(account: FaceppAccount) -> None:
     account.done("faceset/create", outer_id="g")
     first, second = account.tokens(2)
     added = account.add("g", [first, "unknown", second])[0]
@@ -159,7 +102,7 @@ def test_add_faces(account: Account) -> None:
     assert (again["face_added"], again["face_count"], again["failure_detail"]) == (0, 2, [])
 
 
-def test_a_full_faceset(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_faceset(account: FaceppAccount, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("providers.emulators.facepp_store._FACES_PER_SET_MAX", 2)
     account.done("faceset/create", outer_id="g")
     faces = account.tokens(3)
@@ -169,8 +112,8 @@ def test_a_full_faceset(account: Account, monkeypatch: pytest.MonkeyPatch) -> No
     assert account.add("g", faces[:2])[0]["failure_detail"] == []
 
 
-def test_a_full_account(stub: SimpleNamespace) -> None:
-    with Account(stub).opened(faces_max=1) as account:
+def test_a_full_account() -> None:
+    with FaceppAccount().opened(faces_max=1) as account:
         for name in "ab":
             account.done("faceset/create", outer_id=name)
         first, second = account.tokens(2)
@@ -179,7 +122,7 @@ def test_a_full_account(stub: SimpleNamespace) -> None:
     assert refused == [{"reason": "QUOTA_EXCEEDED", "face_token": second}]
 
 
-def test_remove_faces(account: Account) -> None:
+def test_remove_faces(account: FaceppAccount) -> None:
     account.done("faceset/create", outer_id="g")
     faces = account.tokens(4)
     account.add("g", faces)
@@ -194,7 +137,7 @@ def test_remove_faces(account: Account) -> None:
     assert account.error("search", outer_id="g", face_token=faces[0]) == "EMPTY_FACESET"
 
 
-def test_how_many_faces_at_once(account: Account) -> None:
+def test_how_many_faces_at_once(account: FaceppAccount) -> None:
     account.done("faceset/create", outer_id="g")
     many = ",".join(str(number) for number in range(1001))
     for operation in ("faceset/addface", "faceset/async/addface"):
@@ -210,7 +153,7 @@ def test_how_many_faces_at_once(account: Account) -> None:
 @pytest.mark.parametrize(
     "operation", ["addface", "removeface", "getdetail", "update", "delete", "async/addface"]
 )
-def test_which_faceset(account: Account, operation: str) -> None:
+def test_which_faceset(account: FaceppAccount, operation: str) -> None:
     path, more = f"faceset/{operation}", {"face_tokens": "a", "new_outer_id": "b"}
     assert account.error(path, **more) == "MISSING_ARGUMENTS: faceset_token, outer_id"
     both = account.error(path, outer_id="a", faceset_token="b", **more)
@@ -219,7 +162,7 @@ def test_which_faceset(account: Account, operation: str) -> None:
     assert account.error(path, faceset_token="a", **more) == "INVALID_FACESET_TOKEN"
 
 
-def test_pages_of_faces(account: Account) -> None:
+def test_pages_of_faces(account: FaceppAccount) -> None:
     account.done("faceset/create", outer_id="g")
     faces = account.tokens(101)
     account.add("g", faces)
@@ -234,7 +177,7 @@ def test_pages_of_faces(account: Account) -> None:
         assert answer == "BAD_ARGUMENTS: start"
 
 
-def test_pages_of_facesets(account: Account) -> None:
+def test_pages_of_facesets(account: FaceppAccount) -> None:
     for number in range(101):
         account.done("faceset/create", outer_id=f"g{number}", tags="odd" if number % 2 else "even")
     first = account.done("faceset/getfacesets")
@@ -247,7 +190,7 @@ def test_pages_of_facesets(account: Account) -> None:
     assert len(odd) == 50
 
 
-def test_update(account: Account) -> None:
+def test_update(account: FaceppAccount) -> None:
     account.done("faceset/create", outer_id="g", display_name="before", tags="t")
     account.done("faceset/create", outer_id="other")
     updated = account.done("faceset/update", outer_id="g", new_outer_id="h", display_name="after")
@@ -261,7 +204,7 @@ def test_update(account: Account) -> None:
     assert nothing == "MISSING_ARGUMENTS: new_outer_id, display_name, user_data, tags"
 
 
-def test_delete(account: Account) -> None:
+def test_delete(account: FaceppAccount) -> None:
     account.done("faceset/create", outer_id="g")
     account.add("g", account.tokens(1))
     for fields in ({}, {"check_empty": 1}):
@@ -273,7 +216,7 @@ def test_delete(account: Account) -> None:
     assert account.done("faceset/getfacesets")["facesets"] == []
 
 
-def test_user_ids(account: Account) -> None:
+def test_user_ids(account: FaceppAccount) -> None:
     face = account.tokens(1)[0]
     labelled = account.done("face/setuserid", face_token=face, user_id="someone")
     assert (labelled["face_token"], labelled["user_id"]) == (face, "someone")
@@ -286,7 +229,7 @@ def test_user_ids(account: Account) -> None:
     assert unknown == "INVALID_FACE_TOKEN: a"
 
 
-def test_what_is_known_of_a_face(account: Account) -> None:
+def test_what_is_known_of_a_face(account: FaceppAccount) -> None:
     face = account.tokens(1)[0]
     for name in ("a", "b"):
         account.done("faceset/create", outer_id=name, face_tokens=face)
@@ -298,77 +241,7 @@ def test_what_is_known_of_a_face(account: Account) -> None:
     assert len(detail["image_id"]) == 24
 
 
-def test_a_face_in_no_faceset_dies(account: Account) -> None:
-    account.done("faceset/create", outer_id="g")
-    kept, removed, lost = account.tokens(3)
-    account.add("g", [kept, removed])
-    account.now += 72 * HOUR_S - 1
-    assert account.done("face/getdetail", face_token=lost)["facesets"] == []
-    account.done("faceset/removeface", outer_id="g", face_tokens=removed)
-    account.now += 1
-    assert account.error("face/getdetail", face_token=lost) == f"INVALID_FACE_TOKEN: {lost}"
-    assert account.add("g", [lost])[0]["failure_detail"][0]["reason"] == "INVALID_FACE_TOKEN"
-    account.now += 72 * HOUR_S - 2
-    account.done("face/getdetail", face_token=removed)
-    account.now += 1
-    assert account.error("face/getdetail", face_token=removed) == f"INVALID_FACE_TOKEN: {removed}"
-    assert account.done("faceset/getdetail", outer_id="g")["face_tokens"] == [kept]
-    account.done("faceset/delete", outer_id="g", check_empty=0)
-    account.now += 72 * HOUR_S
-    account.tokens(1)
-    assert account.error("face/getdetail", face_token=kept) == f"INVALID_FACE_TOKEN: {kept}"
-
-
-def test_tasks(slow: Account) -> None:
-    slow.done("faceset/create", outer_id="g")
-    face = slow.tokens(1)[0]
-    adding = slow.done("faceset/async/addface", outer_id="g", face_tokens=f"{face},unknown")
-    assert set(adding) == {"request_id", "time_used", "task_id"}
-    slow.now += 9
-    running_ = slow.done("faceset/async/task_status", task_id=adding["task_id"])
-    assert running_["status"] == 0
-    assert slow.done("faceset/getdetail", outer_id="g")["face_count"] == 0
-    slow.now += 1
-    added = slow.done("faceset/async/task_status", task_id=adding["task_id"])
-    assert added["failure_detail"] == [{"reason": "INVALID_FACE_TOKEN", "face_token": "unknown"}]
-    assert (added["status"], added["face_added"], added["face_count"]) == (1, 1, 1)
-    every = {"outer_id": "g", "face_tokens": "RemoveAllFaceTokens"}
-    removing = slow.done("faceset/async/removeface", **every)
-    slow.now += 10
-    assert slow.done("faceset/getdetail", outer_id="g")["face_count"] == 0
-    removed = slow.done("faceset/async/task_status", task_id=removing["task_id"])
-    assert (removed["status"], removed["face_removed"], removed["outer_id"]) == (1, 1, "g")
-
-
-def test_tasks_that_fail(slow: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow.done("faceset/create", outer_id="g")
-    task = slow.done("faceset/async/addface", outer_id="g", face_tokens="a")["task_id"]
-    slow.done("faceset/delete", outer_id="g")
-    slow.now += 10
-    status = slow.done("faceset/async/task_status", task_id=task)
-    assert (status["status"], status["task_failure_detail"]) == (-1, "INVALID_FACESET_TOKEN")
-    assert slow.error("faceset/async/task_status", task_id="no") == "INVALID_TASK_ID"
-    monkeypatch.setattr("providers.emulators.facepp_tasks._QUEUE_MAX", 0)
-    slow.done("faceset/create", outer_id="g")
-    full = slow.ask("faceset/async/addface", outer_id="g", face_tokens="a")
-    assert (full.status_code, full.json()["error_message"]) == (503, "TASK_QUEUE_IS_FULL")
-
-
-def test_what_an_account_holds_survives_a_restart(stub: SimpleNamespace, tmp_path: Path) -> None:
-    with Account(stub).opened(state=tmp_path, training_s=10) as account:
-        account.done("faceset/create", outer_id="g", display_name="Group")
-        face, other, probe = (account.tokens(1, person)[0] for person in (1, 2, 1))
-        account.add("g", [face])
-        account.done("face/setuserid", face_token=face, user_id="someone")
-        adding = account.done("faceset/async/addface", outer_id="g", face_tokens=other)
-    account.now += 10
-    with account.opened(state=tmp_path):
-        assert account.done("faceset/async/task_status", task_id=adding["task_id"])["status"] == 1
-        found = account.done("search", outer_id="g", face_token=probe)["results"]
-        assert [(row["face_token"], row["user_id"]) for row in found] == [(face, "someone")]
-
-
-def test_galleries(account: Account) -> None:
+def test_galleries(account: FaceppAccount) -> None:
     account.done("faceset/create", outer_id="g")
     faces = account.tokens(2)
     account.add("g", faces)

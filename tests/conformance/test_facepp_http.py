@@ -12,7 +12,6 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -21,6 +20,7 @@ import requests
 from providers.base import Rate
 from providers.emulators.options import Options
 from providers.emulators.server import running
+from tests.providers.stub_emulator import CALIBRATION, StubRecogniser, photo
 
 Ask = Callable[..., requests.Response]
 KEY = {"api_key": "any", "api_secret": "any"}
@@ -29,8 +29,8 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def facepp(stub: SimpleNamespace) -> Iterator[str]:
-    with running("facepp", stub.StubRecogniser(), stub.CALIBRATION) as url:
+def facepp() -> Iterator[str]:
+    with running("facepp", StubRecogniser(), CALIBRATION) as url:
         yield url
 
 
@@ -47,8 +47,8 @@ def ask(facepp: str) -> Iterator[Ask]:
 
 
 @pytest.fixture
-def picture(stub: SimpleNamespace) -> bytes:
-    drawn: bytes = stub.photo(1)
+def picture() -> bytes:
+    drawn: bytes = photo(1)
     return drawn
 
 
@@ -74,9 +74,9 @@ def test_every_answer_is_numbered_and_timed(ask: Ask) -> None:
     assert body["error_message"] == "MISSING_ARGUMENTS: image_url, image_file, image_base64"
 
 
-def test_keys(stub: SimpleNamespace) -> None:
+def test_keys() -> None:
     options = Options(keys=frozenset({"good"}))
-    with running("facepp", stub.StubRecogniser(), stub.CALIBRATION, options=options) as url:
+    with running("facepp", StubRecogniser(), CALIBRATION, options=options) as url:
 
         def listed(**fields: str) -> tuple[int, str | None]:
             answer = requests.post(f"{url}/facepp/v3/faceset/getfacesets", fields, timeout=10)
@@ -89,9 +89,9 @@ def test_keys(stub: SimpleNamespace) -> None:
         assert listed(api_key="good", api_secret="s") == (200, None)
 
 
-def test_an_account_that_is_not_let_in(stub: SimpleNamespace) -> None:
+def test_an_account_that_is_not_let_in() -> None:
     options = Options(gated=True)
-    with running("facepp", stub.StubRecogniser(), stub.CALIBRATION, options=options) as url:
+    with running("facepp", StubRecogniser(), CALIBRATION, options=options) as url:
         answer = requests.post(f"{url}/facepp/v3/detect", data=KEY, timeout=10)
     assert answer.status_code == 403
     assert answer.json() == {"error_message": "AUTHORIZATION_ERROR:Denied by Admin"}
@@ -273,9 +273,9 @@ def test_faults_have_the_services_own_form(ask: Ask, facepp: str) -> None:
     assert "retry-after" not in throttled.headers
 
 
-def test_a_rate_that_is_exceeded(stub: SimpleNamespace) -> None:
+def test_a_rate_that_is_exceeded() -> None:
     options = Options(rate=Rate(1, 60.0), clock=lambda: 1_700_000_000.0)
-    with running("facepp", stub.StubRecogniser(), stub.CALIBRATION, options=options) as url:
+    with running("facepp", StubRecogniser(), CALIBRATION, options=options) as url:
         first, second = (
             requests.post(f"{url}/facepp/v3/faceset/getfacesets", data=KEY, timeout=10)
             for _ in range(2)

@@ -3,55 +3,26 @@
 Sources: console.faceplusplus.com, documents 4888373 (detect), 4887586 (compare), 4888381 (search).
 """
 
-import dataclasses
-import io
 import re
-from collections.abc import Callable, Iterator, Sequence
-from types import SimpleNamespace
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import requests
-from PIL import Image
 
-from audit.types import RecognisedFace
 from providers.emulators.server import running
+from tests.providers.scaled_recogniser import ScaledRecogniser
+from tests.providers.stub_emulator import CALIBRATION, photo
 
 Ask = Callable[..., requests.Response]
-Photo = Callable[..., bytes]
 KEY = {"api_key": "any", "api_secret": "any"}
 LARGE = (640, 480)
 THRESHOLDS = {"1e-3": 62.327, "1e-4": 69.101, "1e-5": 73.975}
 
 
-class ScaledRecogniser:
-    """The stub's faces, as large as the picture: 60 and 40 px in 160 x 120, 240 and 160 in LARGE."""
-
-    name = "scaled"
-
-    def __init__(self, stub: Any) -> None:
-        self._stub = stub
-
-    def __call__(self, image: bytes) -> Sequence[RecognisedFace]:
-        found = self._stub(image)
-        with Image.open(io.BytesIO(image)) as opened:
-            scale = opened.width // 160
-        return [self._scaled(face, scale) for face in found]
-
-    def _scaled(self, face: RecognisedFace, scale: int) -> RecognisedFace:
-        left, top, side = face.left * scale, face.top * scale, face.width * scale
-        x, y, part = left + side / 2, top + side / 2, side / 5
-        eyes = [(x - part, y - part), (x + part, y - part)]
-        mouth = [(x - part, y + part), (x + part, y + part)]
-        marks = [*eyes, (x, y + 0.16 * part), *mouth]
-        return dataclasses.replace(
-            face, left=left, top=top, width=side, height=side, landmarks=marks
-        )
-
-
 @pytest.fixture(scope="module")
-def facepp(stub: SimpleNamespace) -> Iterator[str]:
-    with running("facepp", ScaledRecogniser(stub.StubRecogniser()), stub.CALIBRATION) as url:
+def facepp() -> Iterator[str]:
+    with running("facepp", ScaledRecogniser(), CALIBRATION) as url:
         yield url
 
 
@@ -68,13 +39,7 @@ def ask(facepp: str) -> Iterator[Ask]:
 
 
 @pytest.fixture
-def photo(stub: SimpleNamespace) -> Photo:
-    draw: Photo = stub.photo
-    return draw
-
-
-@pytest.fixture
-def token(ask: Ask, photo: Photo) -> Callable[..., str]:
+def token(ask: Ask) -> Callable[..., str]:
     def token(person: int, variant: int = 0) -> str:
         found = ask("detect", {"image_file": photo(person, variant)}).json()["faces"]
         return str(found[0]["face_token"])
@@ -97,7 +62,7 @@ def error(answer: requests.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error_message"]
 
 
-def test_detect(ask: Ask, photo: Photo) -> None:
+def test_detect(ask: Ask) -> None:
     picture = {"image_file": photo(1, faces=2, size=LARGE)}
     first, second = (ask("detect", picture).json() for _ in range(2))
     assert [face["face_rectangle"] for face in first["faces"]] == [
@@ -112,18 +77,18 @@ def test_detect(ask: Ask, photo: Photo) -> None:
     assert set(first["faces"][0]) == {"face_token", "face_rectangle"}
 
 
-def test_detect_without_a_face(ask: Ask, photo: Photo) -> None:
+def test_detect_without_a_face(ask: Ask) -> None:
     answer = ask("detect", {"image_file": photo(1, faces=0)}).json()
     assert (answer["faces"], answer["face_num"]) == ([], 0)
 
 
-def test_detect_leaves_out_faces_that_are_too_small(ask: Ask, photo: Photo) -> None:
+def test_detect_leaves_out_faces_that_are_too_small(ask: Ask) -> None:
     assert len(ask("detect", {"image_file": photo(1, faces=2)}).json()["faces"]) == 1
     tall = photo(1, faces=2, size=(320, 4096))
     assert len(ask("detect", {"image_file": tall}).json()["faces"]) == 2
 
 
-def test_landmarks_and_measured_attributes(ask: Ask, photo: Photo) -> None:
+def test_landmarks_and_measured_attributes(ask: Ask) -> None:
     picture = {"image_file": photo(1, size=LARGE, faces=2)}
     asked = "headpose,blur,facequality"
     for kind in ("1", "2"):
@@ -144,7 +109,7 @@ def test_landmarks_and_measured_attributes(ask: Ask, photo: Photo) -> None:
     assert face["attributes"]["facequality"]["value"] == pytest.approx(100 - blurness["value"])
 
 
-def test_attributes_that_nobody_measures_have_the_documented_shape(ask: Ask, photo: Photo) -> None:
+def test_attributes_that_nobody_measures_have_the_documented_shape(ask: Ask) -> None:
     asked = (
         "gender,age,smiling,glass,eyestatus,emotion,ethnicity,beauty,mouthstatus,eyegaze,skinstatus"
     )
@@ -168,7 +133,7 @@ def test_attributes_that_nobody_measures_have_the_documented_shape(ask: Ask, pho
     ],
 )
 def test_arguments_that_detect_refuses(
-    ask: Ask, photo: Photo, fields: dict[str, str], expected: tuple[int, str]
+    ask: Ask, fields: dict[str, str], expected: tuple[int, str]
 ) -> None:
     assert error(ask("detect", {"image_file": photo(1)}, **fields)) == expected
 
@@ -183,13 +148,13 @@ def test_arguments_that_detect_refuses(
     ],
 )
 def test_pictures_that_are_refused(
-    ask: Ask, photo: Photo, size: tuple[int, int], file_format: str, expected: str
+    ask: Ask, size: tuple[int, int], file_format: str, expected: str
 ) -> None:
     picture = photo(1, size=size, file_format=file_format)
     assert error(ask("detect", {"image_file": picture})) == (400, expected)
 
 
-def test_pictures_at_the_limits(ask: Ask, photo: Photo) -> None:
+def test_pictures_at_the_limits(ask: Ask) -> None:
     for size in ((48, 48), (4096, 64)):
         assert ask("detect", {"image_file": photo(1, size=size)}).ok
     picture = photo(1)
@@ -199,7 +164,7 @@ def test_pictures_at_the_limits(ask: Ask, photo: Photo) -> None:
     assert too_large == (400, "IMAGE_FILE_TOO_LARGE: image_file")
 
 
-def test_pictures_that_cannot_be_read(ask: Ask, photo: Photo) -> None:
+def test_pictures_that_cannot_be_read(ask: Ask) -> None:
     unreadable = (400, "IMAGE_ERROR_UNSUPPORTED_FORMAT: image_base64")
     for text in ("a", "AAAA", "ä"):
         assert error(ask("detect", image_base64=text)) == unreadable
@@ -219,7 +184,7 @@ def test_compare_tokens(ask: Ask, token: Callable[..., str]) -> None:
         assert other["thresholds"][rate] == pytest.approx(threshold, abs=0.5)
 
 
-def test_compare_pictures(ask: Ask, token: Callable[..., str], photo: Photo) -> None:
+def test_compare_pictures(ask: Ask, token: Callable[..., str]) -> None:
     pictures = {
         "image_file1": photo(1, size=LARGE, faces=2),
         "image_file2": photo(1, 2, size=LARGE),
@@ -238,7 +203,7 @@ def test_compare_pictures(ask: Ask, token: Callable[..., str], photo: Photo) -> 
 
 
 def test_compare_with_a_picture_in_which_no_face_is_large_enough(
-    ask: Ask, token: Callable[..., str], photo: Photo
+    ask: Ask, token: Callable[..., str]
 ) -> None:
     answer = ask("compare", {"image_file1": photo(1)}, face_token2=token(1))
     assert answer.status_code == 200
@@ -278,7 +243,7 @@ def test_search_ranks_faces_not_people(ask: Ask, token: Callable[..., str]) -> N
 
 
 @pytest.mark.usefixtures("enrolled")
-def test_search_by_picture(ask: Ask, photo: Photo) -> None:
+def test_search_by_picture(ask: Ask) -> None:
     large = {"image_file": photo(2, 1, size=LARGE, faces=2)}
     answer = ask("search", large, outer_id="g").json()
     assert [result["user_id"] for result in answer["results"]] == ["person 2"]

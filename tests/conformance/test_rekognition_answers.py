@@ -2,29 +2,22 @@
 
 import json
 import re
-import runpy
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 import requests
-from botocore.config import Config
 from botocore.model import ListShape, OperationModel, Shape, StringShape, StructureShape
 
 from providers.emulators.calibration import Calibration
 from providers.emulators.options import Options
 from providers.emulators.rekognition import RekognitionEmulator
 from providers.emulators.server import running
+from tests.conformance.rekognition_client import NOWHERE, connect, image
+from tests.providers.stub_emulator import CALIBRATION, StubRecogniser
 
-STUB = SimpleNamespace(
-    **runpy.run_path(str(Path(__file__).parents[1] / "providers" / "stub_emulator.py"))
-)
 COMMON_ERRORS = {"ValidationException", "SerializationException", "AccessDeniedException"}
-NOWHERE = "00000000-0000-0000-0000-000000000000"
 Reply = tuple[str, dict[str, Any]]
 
 
@@ -95,15 +88,8 @@ def rekognition(replies: list[Reply]) -> Iterator[Any]:
             assert raw["Message"]
 
     options = Options(clock=lambda: 1_700_000_000.25)
-    with running("rekognition", STUB.StubRecogniser(), STUB.CALIBRATION, options=options) as url:
-        client = boto3.client(
-            "rekognition",
-            endpoint_url=url,
-            region_name="eu-west-1",
-            aws_access_key_id="AKIDEXAMPLE",
-            aws_secret_access_key="no secret",
-            config=Config(retries={"total_max_attempts": 1, "mode": "standard"}),
-        )
+    with running("rekognition", StubRecogniser(), CALIBRATION, options=options) as url:
+        client = connect(url)
         client.meta.events.register("after-call.rekognition", answered)
         yield client
         client.close()
@@ -119,14 +105,6 @@ def refused(rekognition: Any) -> Callable[..., str]:
         return str(caught.value.response["Error"]["Code"])
 
     return refused
-
-
-@pytest.fixture
-def photo() -> Callable[..., dict[str, bytes]]:
-    return lambda *who, **what: {"Bytes": STUB.photo(*who, **what)}
-
-
-Photo = Callable[..., dict[str, bytes]]
 
 
 def test_collections(rekognition: Any, refused: Callable[..., str]) -> None:
@@ -146,11 +124,11 @@ def test_collections(rekognition: Any, refused: Callable[..., str]) -> None:
         assert refused(method, CollectionId="c") == "ResourceNotFoundException"
 
 
-def test_faces(rekognition: Any, refused: Callable[..., str], photo: Photo) -> None:
+def test_faces(rekognition: Any, refused: Callable[..., str]) -> None:
     rekognition.create_collection(CollectionId="f")
     indexed = rekognition.index_faces(
         CollectionId="f",
-        Image=photo(1, faces=2),
+        Image=image(1, faces=2),
         ExternalImageId="someone",
         DetectionAttributes=["ALL"],
     )
@@ -159,10 +137,10 @@ def test_faces(rekognition: Any, refused: Callable[..., str], photo: Photo) -> N
     face = record["Face"]["FaceId"]
     listed = rekognition.list_faces(CollectionId="f")["Faces"]
     assert listed == [record["Face"]]
-    rekognition.index_faces(CollectionId="f", Image=photo(1, 1))
+    rekognition.index_faces(CollectionId="f", Image=image(1, 1))
     found = rekognition.search_faces(CollectionId="f", FaceId=face)
     assert len(found["FaceMatches"]) == 1
-    found = rekognition.search_faces_by_image(CollectionId="f", Image=photo(1))
+    found = rekognition.search_faces_by_image(CollectionId="f", Image=image(1))
     assert len(found["FaceMatches"]) == 2
     deleted = rekognition.delete_faces(CollectionId="f", FaceIds=[face, NOWHERE])
     assert deleted["DeletedFaces"] == [face]
@@ -170,19 +148,19 @@ def test_faces(rekognition: Any, refused: Callable[..., str], photo: Photo) -> N
     assert refused("search_faces", CollectionId="f", FaceId=face) == "InvalidParameterException"
 
 
-def test_users(rekognition: Any, refused: Callable[..., str], photo: Photo) -> None:
+def test_users(rekognition: Any, refused: Callable[..., str]) -> None:
     rekognition.create_collection(CollectionId="u")
     both = {"CollectionId": "u", "UserId": "someone"}
     rekognition.create_user(**both)
     assert refused("create_user", **both) == "ConflictException"
-    record = rekognition.index_faces(CollectionId="u", Image=photo(1))["FaceRecords"][0]
+    record = rekognition.index_faces(CollectionId="u", Image=image(1))["FaceRecords"][0]
     face = record["Face"]["FaceId"]
     associated = rekognition.associate_faces(**both, FaceIds=[face, NOWHERE])
     assert associated["AssociatedFaces"] == [{"FaceId": face}]
     assert rekognition.list_users(CollectionId="u")["Users"] == [
         {"UserId": "someone", "UserStatus": "ACTIVE"}
     ]
-    found = rekognition.search_users_by_image(CollectionId="u", Image=photo(1, faces=2))
+    found = rekognition.search_users_by_image(CollectionId="u", Image=image(1, faces=2))
     assert found["UserMatches"][0]["User"]["UserId"] == "someone"
     assert found["UnsearchedFaces"][0]["Reasons"] == ["FACE_NOT_LARGEST"]
     found = rekognition.search_users(CollectionId="u", FaceId=face)
@@ -199,23 +177,23 @@ def test_users(rekognition: Any, refused: Callable[..., str], photo: Photo) -> N
     assert refused("delete_user", **both) == "ResourceNotFoundException"
 
 
-def test_photos(rekognition: Any, refused: Callable[..., str], photo: Photo) -> None:
-    detected = rekognition.detect_faces(Image=photo(2, faces=2), Attributes=["ALL"])
+def test_photos(rekognition: Any, refused: Callable[..., str]) -> None:
+    detected = rekognition.detect_faces(Image=image(2, faces=2), Attributes=["ALL"])
     assert len(detected["FaceDetails"]) == 2
-    compared = rekognition.compare_faces(SourceImage=photo(2), TargetImage=photo(2, faces=2))
+    compared = rekognition.compare_faces(SourceImage=image(2), TargetImage=image(2, faces=2))
     assert len(compared["FaceMatches"]) == len(compared["UnmatchedFaces"]) == 1
-    nobody = photo(0, faces=0)
-    code = refused("compare_faces", SourceImage=nobody, TargetImage=photo(2))
+    nobody = image(0, faces=0)
+    code = refused("compare_faces", SourceImage=nobody, TargetImage=image(2))
     assert code == "InvalidParameterException"
     bucket = {"S3Object": {"Bucket": "bucket", "Name": "photo.jpg"}}
     assert refused("detect_faces", Image=bucket) == "InvalidS3ObjectException"
-    bitmap = photo(2, file_format="BMP")
+    bitmap = image(2, file_format="BMP")
     assert refused("detect_faces", Image=bitmap) == "InvalidImageFormatException"
 
 
 def test_all_of_them_were_asked(replies: list[Reply]) -> None:
     calibration = Calibration(1, 0)
-    emulator = RekognitionEmulator(STUB.StubRecogniser(), calibration, Options())
+    emulator = RekognitionEmulator(StubRecogniser(), calibration, Options())
     assert {name for name, _ in replies} == emulator.operations
     emulator.close()
 

@@ -2,37 +2,21 @@
 
 import base64
 import json
-import runpy
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
-from botocore import loaders, model
 
-from providers.emulators import rekognition_shapes
 from providers.emulators.options import Options
-from providers.emulators.rekognition_validation import (
-    Blob,
-    Number,
-    Shape,
-    Structure,
-    Text,
-    TextMap,
-    Texts,
-)
 from providers.emulators.server import running
+from tests.conformance.rekognition_client import NOWHERE
+from tests.providers.stub_emulator import CALIBRATION, StubRecogniser, photo
 
-STUB = SimpleNamespace(
-    **runpy.run_path(str(Path(__file__).parents[1] / "providers" / "stub_emulator.py"))
-)
 SIGNATURE = (
     "AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/rekognition/aws4_request, "
     f"SignedHeaders=host;x-amz-date, Signature={'0' * 64}"
 )
-NOWHERE = "00000000-0000-0000-0000-000000000000"
 PATTERN = "Member must satisfy regular expression pattern:"
 TAG_PATTERN = r"^(?!aws:)[\p{L}\p{Z}\p{N}_.:/=+\-@]*$"
 COLLECTION_PATTERN = r"[a-zA-Z0-9_.\-]+"
@@ -49,7 +33,7 @@ def image(data: bytes) -> dict[str, str]:
 def ask() -> Iterator[Ask]:
     """Yield how to ask for an operation with any body at all."""
     with (
-        running("rekognition", STUB.StubRecogniser(), STUB.CALIBRATION, options=Options()) as url,
+        running("rekognition", StubRecogniser(), CALIBRATION, options=Options()) as url,
         requests.Session() as session,
     ):
         session.headers.update({"Authorization": SIGNATURE, "X-Amz-Date": "20260101T000000Z"})
@@ -62,50 +46,6 @@ def ask() -> Iterator[Ask]:
 
         assert ask("CreateCollection", {"CollectionId": "c"})[0] == 200
         yield ask
-
-
-def facts(shape: Shape) -> Any:
-    """Return what the emulator's table says of a parameter, as the service model would put it."""
-    match shape:
-        case Structure():
-            members = {name: facts(member) for name, member in shape.members.items()}
-            return {"members": members, "required": sorted(shape.required)}
-        case Text():
-            return ["string", shape.pattern, shape.shortest, shape.longest, list(shape.choices)]
-        case Number():
-            return ["number", shape.whole, shape.low, shape.high]
-        case Texts():
-            return ["list", facts(shape.item), shape.fewest, shape.most]
-        case TextMap():
-            return ["map", facts(shape.key), facts(shape.value), shape.most]
-        case Blob():
-            return ["blob"]
-
-
-def modelled(shape: Any) -> Any:
-    limits = shape.metadata
-    low, high = limits.get("min", 0), limits.get("max")
-    match shape.type_name:
-        case "structure":
-            members = {name: modelled(member) for name, member in shape.members.items()}
-            return {"members": members, "required": sorted(limits.get("required", ()))}
-        case "string":
-            return ["string", limits.get("pattern", ""), low, high, list(shape.enum)]
-        case "integer" | "float":
-            return ["number", shape.type_name == "integer", low, high]
-        case "list":
-            return ["list", modelled(shape.member), low, high]
-        case "map":
-            return ["map", modelled(shape.key), modelled(shape.value), high]
-        case _:
-            return [shape.type_name]
-
-
-def test_the_table_is_the_service_model() -> None:
-    service = model.ServiceModel(loaders.Loader().load_service_model("rekognition", "service-2"))
-    for operation, shape in rekognition_shapes.REQUESTS.items():
-        expected = modelled(service.operation_model(operation).input_shape)
-        assert facts(shape) == expected, operation
 
 
 VIOLATIONS = [
@@ -276,11 +216,11 @@ def padded(data: bytes, size: int) -> bytes:
     ("picture", "code"),
     [
         (image(b"no picture"), "InvalidImageFormatException"),
-        (image(STUB.photo(0, file_format="GIF")), "InvalidImageFormatException"),
-        (image(STUB.photo(0)[:200]), "InvalidImageFormatException"),
-        (image(padded(STUB.photo(0), 5_242_881)), "ImageTooLargeException"),
-        (image(STUB.photo(0, size=(10_001, 80))), "ImageTooLargeException"),
-        (image(STUB.photo(0, size=(160, 79))), "InvalidParameterException"),
+        (image(photo(0, file_format="GIF")), "InvalidImageFormatException"),
+        (image(photo(0)[:200]), "InvalidImageFormatException"),
+        (image(padded(photo(0), 5_242_881)), "ImageTooLargeException"),
+        (image(photo(0, size=(10_001, 80))), "ImageTooLargeException"),
+        (image(photo(0, size=(160, 79))), "InvalidParameterException"),
         ({}, "InvalidParameterException"),
         (image(b"x") | {"S3Object": {"Bucket": "abc", "Name": "n"}}, "InvalidParameterException"),
         ({"S3Object": {"Bucket": "abc", "Name": "n"}}, "InvalidS3ObjectException"),
@@ -292,15 +232,15 @@ def test_pictures_that_are_refused(ask: Ask, picture: dict[str, Any], code: str)
         assert (status, answer["Code"]) == (400, code)
     status, answer = ask("DetectFaces", {"Image": picture})
     assert (status, answer["Code"]) == (400, code)
-    both = {"SourceImage": image(STUB.photo(0)), "TargetImage": picture}
+    both = {"SourceImage": image(photo(0)), "TargetImage": picture}
     assert ask("CompareFaces", both)[1]["Code"] == code
 
 
 def test_pictures_at_the_limits(ask: Ask) -> None:
     for data in (
-        padded(STUB.photo(0), 5_242_880),
-        STUB.photo(0, size=(80, 80)),
-        STUB.photo(0, file_format="JPEG"),
+        padded(photo(0), 5_242_880),
+        photo(0, size=(80, 80)),
+        photo(0, file_format="JPEG"),
     ):
         assert ask("DetectFaces", {"Image": image(data)})[0] == 200
 
@@ -308,7 +248,7 @@ def test_pictures_at_the_limits(ask: Ask) -> None:
 def test_small_faces_are_not_found(ask: Ask) -> None:
     """The stub's face has 60 pixels: enough up to 2880 x 1620."""
     found = {
-        size: len(ask("DetectFaces", {"Image": image(STUB.photo(0, size=size))})[1]["FaceDetails"])
+        size: len(ask("DetectFaces", {"Image": image(photo(0, size=size))})[1]["FaceDetails"])
         for size in ((1920, 1080), (2880, 1620), (2882, 1080), (1622, 2000))
     }
     assert list(found.values()) == [1, 1, 0, 0]

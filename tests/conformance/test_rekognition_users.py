@@ -1,78 +1,35 @@
 """Users of collections through the real SDK: create, associate, search, disassociate, delete."""
 
-import runpy
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import numpy as np
 import pytest
 import requests
-from botocore.config import Config
 
 from audit.types import RecognisedFace
 from providers.emulators.matching import rank
 from providers.emulators.options import Matching, Options
 from providers.emulators.server import running
+from tests.conformance import rekognition_client
+from tests.conformance.rekognition_client import NOWHERE, connect, image
+from tests.providers.stub_emulator import CALIBRATION, StubRecogniser, photo
 
-STUB = SimpleNamespace(
-    **runpy.run_path(str(Path(__file__).parents[1] / "providers" / "stub_emulator.py"))
-)
-NOWHERE = "00000000-0000-0000-0000-000000000000"
 Start = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def start() -> Iterator[Start]:
-    """Start an emulator of its own; return its client. They end with the module."""
-    with ExitStack() as stack:
-
-        def start(recogniser: Any = None, **options: Any) -> Any:
-            recogniser = recogniser or STUB.StubRecogniser()
-            emulator = running(
-                "rekognition", recogniser, STUB.CALIBRATION, options=Options(**options)
-            )
-            return connect(stack.enter_context(emulator))
-
-        yield start
-
-
-def connect(url: str) -> Any:
-    return boto3.client(
-        "rekognition",
-        endpoint_url=url,
-        region_name="eu-west-1",
-        aws_access_key_id="AKIDEXAMPLE",
-        aws_secret_access_key="no secret",
-        config=Config(retries={"total_max_attempts": 1, "mode": "standard"}),
-    )
-
-
-@pytest.fixture(scope="module")
-def emulator(start: Start) -> Any:
-    return start()
-
-
 @pytest.fixture
-def rekognition(emulator: Any) -> Any:
-    requests.post(f"{emulator.meta.endpoint_url}/__emulator__/clear", timeout=10)
-    emulator.create_collection(CollectionId="c")
+def rekognition(rekognition: Any) -> Any:
+    """Add two users to the collection."""
     for user in ("ann", "bob"):
-        emulator.create_user(CollectionId="c", UserId=user)
-    return emulator
-
-
-def image(*who: int, **what: Any) -> dict[str, bytes]:
-    return {"Bytes": STUB.photo(*who, **what)}
+        rekognition.create_user(CollectionId="c", UserId=user)
+    return rekognition
 
 
 def index(client: Any, *who: int, **more: Any) -> str:
-    indexed = client.index_faces(CollectionId="c", Image=image(*who), QualityFilter="NONE", **more)
-    [record] = indexed["FaceRecords"]
-    return str(record["Face"]["FaceId"])
+    [face] = rekognition_client.index(client, *who, **more)
+    return face
 
 
 def associate(client: Any, user: str, *faces: str, threshold: float = 0, **more: Any) -> Any:
@@ -151,7 +108,7 @@ def test_a_user_has_a_hundred_faces(start: Start) -> None:
     for number in range(102):
         indexed = client.index_faces(
             CollectionId="c",
-            Image={"Bytes": STUB.photo(1) + number.to_bytes()},
+            Image={"Bytes": photo(1) + number.to_bytes()},
             QualityFilter="NONE",
         )
         faces.append(indexed["FaceRecords"][0]["Face"]["FaceId"])
@@ -244,7 +201,7 @@ def test_matching_is_chosen(start: Start, matching: Matching) -> None:
     faces = np.eye(8, dtype=np.float32)
     [(_, cosine)] = rank(["ann", "ann"], faces[1:3], faces[1], matching)
     assert found(client, 1, UserMatchThreshold=0) == {
-        "ann": round(100 * STUB.CALIBRATION.score(cosine), 3)
+        "ann": round(100 * CALIBRATION.score(cosine), 3)
     }
 
 
@@ -304,12 +261,12 @@ def test_updating_takes_time_and_tokens_expire(start: Start) -> None:
 def test_state_survives_a_restart(tmp_path: Path) -> None:
     new = {"CollectionId": "c", "UserId": "ann", "ClientRequestToken": "token"}
     options = Options(state=tmp_path)
-    with running("rekognition", STUB.StubRecogniser(), STUB.CALIBRATION, options=options) as url:
+    with running("rekognition", StubRecogniser(), CALIBRATION, options=options) as url:
         client = connect(url)
         client.create_collection(CollectionId="c")
         client.create_user(**new)
         associate(client, "ann", index(client, 1))
-    with running("rekognition", STUB.StubRecogniser(), STUB.CALIBRATION, options=options) as url:
+    with running("rekognition", StubRecogniser(), CALIBRATION, options=options) as url:
         client = connect(url)
         client.create_user(**new)
         assert found(client, 1) == {"ann": 99.909}

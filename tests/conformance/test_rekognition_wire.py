@@ -3,28 +3,19 @@
 import base64
 import http.client
 import json
-import runpy
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 import requests
 from botocore import UNSIGNED
-from botocore.config import Config
 
 from providers.base import Rate
-from providers.emulators.options import Options
-from providers.emulators.server import running
+from tests.conformance.rekognition_client import ONCE, connect
+from tests.providers.stub_emulator import photo
 
-STUB = SimpleNamespace(
-    **runpy.run_path(str(Path(__file__).parents[1] / "providers" / "stub_emulator.py"))
-)
 SCOPE = "AKID/20260101/us-east-1/rekognition/aws4_request"
 SIGNATURE = f"AWS4-HMAC-SHA256 Credential={SCOPE}, SignedHeaders=host, Signature={'0' * 64}"
 HEADERS = {
@@ -33,43 +24,18 @@ HEADERS = {
     "X-Amz-Target": "RekognitionService.ListCollections",
     "Content-Type": "application/x-amz-json-1.1",
 }
-Start = Callable[..., str]
+Start = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def start() -> Iterator[Start]:
-    """Start an emulator with options of its own; it ends with the module."""
-    with ExitStack() as stack:
-
-        def start(**options: Any) -> str:
-            emulator = running(
-                "rekognition", STUB.StubRecogniser(), STUB.CALIBRATION, options=Options(**options)
-            )
-            return stack.enter_context(emulator)
-
-        yield start
-
-
-@pytest.fixture(scope="module")
-def emulator(start: Start) -> str:
-    return start()
+def module_url(emulator: Callable[..., str]) -> str:
+    return emulator("rekognition")
 
 
 @pytest.fixture
-def url(emulator: str) -> str:
-    requests.post(f"{emulator}/__emulator__/clear", timeout=10).raise_for_status()
-    return emulator
-
-
-def client(url: str, key: str = "AKIDEXAMPLE", **config: Any) -> Any:
-    return boto3.client(
-        "rekognition",
-        endpoint_url=url,
-        region_name="eu-west-1",
-        aws_access_key_id=key,
-        aws_secret_access_key="no secret",
-        config=Config(**config),
-    )
+def url(module_url: str) -> str:
+    requests.post(f"{module_url}/__emulator__/clear", timeout=10).raise_for_status()
+    return module_url
 
 
 def post(url: str, **changes: str | None) -> requests.Response:
@@ -114,18 +80,18 @@ def test_signatures_in_other_hands(url: str) -> None:
     assert dated.status_code == 200
 
 
-def test_keys(start: Start) -> None:
-    url = start(keys=frozenset({"AKIDKNOWN"}))
-    client(url, "AKIDKNOWN").list_collections()
-    with pytest.raises(client(url).exceptions.ClientError, match="UnrecognizedClientException"):
-        client(url).list_collections()
-    nobody = client(url, signature_version=UNSIGNED)
+def test_keys(emulator: Callable[..., str]) -> None:
+    url = emulator("rekognition", keys=frozenset({"AKIDKNOWN"}))
+    connect(url, key="AKIDKNOWN").list_collections()
+    with pytest.raises(connect(url).exceptions.ClientError, match="UnrecognizedClientException"):
+        connect(url).list_collections()
+    nobody = connect(url, signature_version=UNSIGNED)
     with pytest.raises(nobody.exceptions.ClientError, match="MissingAuthenticationToken"):
         nobody.list_collections()
 
 
 def test_an_account_without_permission(start: Start) -> None:
-    denied = client(start(gated=True))
+    denied = start(gated=True)
     with pytest.raises(denied.exceptions.AccessDeniedException, match="rekognition:DetectFaces"):
         denied.detect_faces(Image={"Bytes": b"x"})
 
@@ -166,7 +132,7 @@ def test_content_types(url: str, content_type: str | None) -> None:
 
 
 def test_a_chunked_body_with_lower_case_headers(url: str) -> None:
-    body = json.dumps({"Image": {"Bytes": base64.b64encode(STUB.photo(1)).decode()}}).encode()
+    body = json.dumps({"Image": {"Bytes": base64.b64encode(photo(1)).decode()}}).encode()
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
     headers = {name.lower(): value for name, value in HEADERS.items()}
     headers |= {
@@ -235,13 +201,13 @@ def test_failures(url: str, kind: str, status: int, expected: str) -> None:
     ("retries", "attempts"),
     [
         ({"mode": "standard"}, 3),
-        ({"mode": "standard", "total_max_attempts": 1}, 1),
+        (ONCE, 1),
     ],
 )
 def test_who_retries(url: str, kind: str, retries: dict[str, Any], attempts: int) -> None:
     """A default SDK asks three times; one that was told not to asks once."""
     disturb(url, kind, retry_after_s=0.001)
-    asking = client(url, retries=retries)
+    asking = connect(url, retries=retries)
     with pytest.raises(asking.exceptions.ClientError) as caught:
         asking.list_collections()
     assert caught.value.response["ResponseMetadata"]["RetryAttempts"] == attempts - 1
@@ -251,10 +217,7 @@ def test_who_retries(url: str, kind: str, retries: dict[str, Any], attempts: int
 
 
 def test_a_rate(start: Start) -> None:
-    asking = client(
-        start(rate=Rate(2, 60), clock=lambda: 1_700_000_000.0),
-        retries={"total_max_attempts": 1, "mode": "standard"},
-    )
+    asking = start(rate=Rate(2, 60), clock=lambda: 1_700_000_000.0)
     for _ in range(2):
         asking.list_collections()
     with pytest.raises(
@@ -268,7 +231,7 @@ def test_a_rate(start: Start) -> None:
 def test_a_lost_answer_and_its_retry(url: str) -> None:
     """The collection is there although nobody heard of it."""
     disturb(url, "lost_response", operation="CreateCollection")
-    asking = client(url, retries={"total_max_attempts": 1, "mode": "standard"})
+    asking = connect(url)
     with pytest.raises(Exception, match="Connection was closed"):
         asking.create_collection(CollectionId="c")
     assert asking.list_collections()["CollectionIds"] == ["c"]

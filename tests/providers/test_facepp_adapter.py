@@ -2,44 +2,23 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import requests
 
 from audit.errors import UserError
-from audit.types import RecognisedFace, Recogniser
+from audit.types import Recogniser
 from providers.base import EXPIRED, FailureKind, GalleryPage, PhotoRefusedError, RemotePerson
 from providers.facepp import FaceppProvider
 from providers.facepp_errors import FaceppError
 from tests.providers import stub_emulator
 from tests.providers.accounts import FACEPP_KEYS
+from tests.providers.scaled_recogniser import ScaledRecogniser
 
 Connect = Callable[..., FaceppProvider]
 Log = Callable[[], list[dict[str, Any]]]
 HOUR_S = 3600.0
-
-
-class Enlarged:
-    """A recogniser whose faces are thrice as large: the service overlooks small ones."""
-
-    name = "enlarged"
-
-    def __init__(self, recognise: Recogniser) -> None:
-        self._recognise = recognise
-
-    def __call__(self, image: bytes) -> list[RecognisedFace]:
-        return [
-            replace(
-                face,
-                left=3 * face.left,
-                top=3 * face.top,
-                width=3 * face.width,
-                height=3 * face.height,
-            )
-            for face in self._recognise(image)
-        ]
 
 
 def photo(person: int, variant: int = 0, *, faces: int = 1) -> bytes:
@@ -53,7 +32,7 @@ def service() -> str:
 
 @pytest.fixture(scope="module")
 def recogniser() -> Recogniser:
-    return Enlarged(stub_emulator.StubRecogniser())
+    return ScaledRecogniser()
 
 
 def enrol(facepp: FaceppProvider, photos: dict[str, list[bytes]]) -> dict[str, list[str]]:
