@@ -54,7 +54,8 @@ def _blurred(picture: Tensor) -> Tensor:
 
 def _embedding(network: EmbeddingNetwork, picture: Tensor) -> Tensor:
     total: Tensor = network(picture[None])[0] + network(picture.flip(2)[None])[0]
-    return total / total.norm()
+    embedding: Tensor = total / total.norm()
+    return embedding
 
 
 def _gain(networks: Sequence[EmbeddingNetwork], picture: Tensor, clean: Tensor) -> Tensor:
