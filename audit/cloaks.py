@@ -201,6 +201,7 @@ def cloak_person(
     """Cloak one person's photos into `out`; photos of generated people stay marked as such."""
     from cloaker import cloaking
     from datasets import generated
+    from datasets.carried import carried
     from datasets.photos import pixels
 
     with disk_errors(out):
@@ -210,6 +211,7 @@ def cloak_person(
             photos,
             candidates,
             read=pixels,
+            carried=carried,
             faces=known_faces(device),
             out=out,
             cache=cache_folder() / "cloaks",

@@ -148,7 +148,8 @@ class CloakedPhoto:
 
     `dssim` is over the pasted face region at the photo's resolution, `dssim_crop` over the
     aligned crop, `dssim_photo` over the whole photo; `l2` and `linf` are of pixel differences in
-    0..255; `embedding_shift` is the Euclidean distance between unit embeddings, by network mean.
+    0..255; `embedding_shift` is the Euclidean distance between unit embeddings, by network mean,
+    and `embedding_shifts` holds it for each network that was asked, by name.
     """
 
     source_sha256: str
@@ -168,6 +169,7 @@ class CloakedPhoto:
     linf: float
     embedding_shift: float
     seconds: float
+    embedding_shifts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,46 @@
-"""Some faces of one person's photos, cloaked together: from files to changes of their pixels."""
+"""Some photos of one person, cloaked together: from files to PNGs with their figures.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+Nothing here knows of output folders or of the cache: a batch can be cloaked on another machine.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
-from audit.types import Cloak, Photo
+from audit.types import Cloak, CloakedPhoto, Photo
 from cloaker.attack import Goal, optimise
 from cloaker.faces import Pixels
+from cloaker.geometry import Similarity
 from cloaker.levels import row_of
-from cloaker.networks.base import EmbeddingNetwork, Points
+from cloaker.networks.base import Crop, EmbeddingNetwork, Points
+from cloaker.pasting import Carried, CloakedFace, decode_png, encode_png, measure
 from cloaker.region import FaceRegion
 from cloaker.scene import Scene
+from cloaker.survey import UNREADABLE, Read, unreadable
 
 _TURN_PER_PX = 0.0125  # a landmark 80 pixels from the others, off by one: radians, and scale
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What decides, beside the photos, what a batch becomes.
+
+    `networks` are those of the cloak, in order; `judges` are others that the cloaked photos are
+    measured with. `text` goes into the PNGs. `read` returns a photo's upright RGB pixels, uint8
+    height x width x 3, `carried` what else its file holds that the PNG is to keep.
+    """
+
+    cloak: Cloak
+    networks: Sequence[EmbeddingNetwork]
+    judges: Sequence[EmbeddingNetwork]
+    text: Mapping[str, str]
+    read: Read
+    carried: Callable[[Photo], Carried] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +54,125 @@ class Task:
     goal: Goal
 
 
+Batch = Sequence[Sequence[Task]]
+"""Photos that are cloaked together, each as its faces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A cloaked photo: its record and its file's bytes."""
+
+    record: CloakedPhoto
+    png: bytes
+
+
+Outcome = tuple[str, Made | str]
+"""A photo's hash, and what was made of it or why it can't be cloaked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """What the optimisation needs of a region: its working grid, whatever the photo's size."""
+
+    working: Tensor
+    working_matrices: Mapping[Crop, Similarity]
+    feathered: Tensor
+
+    def mask(self) -> Tensor:
+        """Return how much of a change reaches each working pixel."""
+        return self.feathered
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A face's region, and its change on the working grid, 3 x height x width, after `steps`."""
+    """A face's change on the working grid, 3 x height x width, after so many steps."""
 
-    region: FaceRegion
     pixels: Tensor
     steps: int
 
 
-def region_of(
-    task: Task, pixels: Pixels, cloak: Cloak, networks: Sequence[EmbeddingNetwork]
-) -> FaceRegion:
+def cloak_batch(
+    recipe: Recipe, batch: Batch, on_step: Callable[[int], None] = lambda _: None
+) -> Iterator[Outcome]:
+    """Cloak photos together; yield each one's outcome. `on_step` hears of each step's faces."""
+    start = time.monotonic()
+    faces: list[tuple[Task, Working]] = []
+    for tasks in batch:
+        try:
+            faces += _looked_at(recipe, tasks)
+        except UNREADABLE as error:
+            yield tasks[0].photo.sha256, unreadable(error)
+    if not faces:
+        return
+    tasks, workings = zip(*faces, strict=True)
+    made = changes(tasks, workings, recipe.cloak, recipe.networks, on_step)
+    share_s = (time.monotonic() - start) / len(faces)
+    by_photo: dict[str, list[tuple[Task, Change]]] = {}
+    for task, change in zip(tasks, made, strict=True):
+        by_photo.setdefault(task.photo.sha256, []).append((task, change))
+    for sha256, changed in by_photo.items():
+        try:
+            yield sha256, _finished(recipe, changed, share_s * len(changed))
+        except UNREADABLE as error:
+            yield sha256, unreadable(error)
+
+
+def _looked_at(recipe: Recipe, tasks: Sequence[Task]) -> list[tuple[Task, Working]]:
+    pixels = recipe.read(tasks[0].photo)
+    regions = (_region(recipe, task, pixels) for task in tasks)
+    return [
+        (task, Working(region.working, region.working_matrices, region.mask()))
+        for task, region in zip(tasks, regions, strict=True)
+    ]
+
+
+def _region(recipe: Recipe, task: Task, pixels: Pixels) -> FaceRegion:
     """Return a face's region in its photo. Raises ValueError when it lies outside of it."""
-    device = task.own[0].device
-    crops = [network.crop for network in networks]
-    whole = bool(cloak.parameters["whole_photo"])
-    return FaceRegion(pixels, task.landmarks, crops, device, whole=whole)
+    crops = [network.crop for network in recipe.networks]
+    whole = bool(recipe.cloak.parameters["whole_photo"])
+    return FaceRegion(pixels, task.landmarks, crops, task.own[0].device, whole=whole)
+
+
+def _finished(recipe: Recipe, changed: Sequence[tuple[Task, Change]], optimising_s: float) -> Made:
+    """Lay the changes of a photo's faces into it, encode it and measure the decoded file."""
+    start = time.monotonic()
+    cloak, first = recipe.cloak, changed[0][0]
+    source, budget = recipe.read(first.photo), float(cloak.parameters["budget"])
+    faces = [CloakedFace(task.landmarks, _region(recipe, task, source)) for task, _ in changed]
+    allowed = math.inf if cloak.parameters.get("legacy") else budget
+    cloaked = source
+    for face, (_, change) in zip(faces, changed, strict=True):
+        cloaked = face.region.put(cloaked, face.region.changed(change.pixels, allowed))
+    carried = recipe.carried(first.photo) if recipe.carried else None
+    png = encode_png(source, cloaked, carried, recipe.text)
+    figures = measure(source, decode_png(png), faces, recipe.networks, recipe.judges)
+    record = CloakedPhoto(
+        source_sha256=first.photo.sha256,
+        cloaked_sha256=hashlib.sha256(png).hexdigest(),
+        person=first.photo.person,
+        file=f"{first.photo.sha256}.png",
+        system=cloak.system,
+        level=cloak.level,
+        seed=cloak.seed,
+        target=first.goal.target,
+        steps=max(change.steps for _, change in changed),
+        budget=budget,
+        seconds=optimising_s + time.monotonic() - start,
+        **asdict(figures),
+    )
+    return Made(record, png)
 
 
 def changes(
     tasks: Sequence[Task],
-    regions: Sequence[FaceRegion],
+    faces: Sequence[Working],
     cloak: Cloak,
     networks: Sequence[EmbeddingNetwork],
     on_step: Callable[[int], None],
 ) -> list[Change]:
     """Cloak faces together; where memory is too small for that, half of them at a time."""
     try:
-        return _together(tasks, regions, cloak, networks, on_step)
+        return _together(tasks, faces, cloak, networks, on_step)
     except torch.OutOfMemoryError:
         if len(tasks) == 1:
             raise
@@ -65,19 +181,19 @@ def changes(
     return [
         change
         for part in (slice(middle), slice(middle, None))
-        for change in changes(tasks[part], regions[part], cloak, networks, on_step)
+        for change in changes(tasks[part], faces[part], cloak, networks, on_step)
     ]
 
 
 def _together(
     tasks: Sequence[Task],
-    regions: Sequence[FaceRegion],
+    faces: Sequence[Working],
     cloak: Cloak,
     networks: Sequence[EmbeddingNetwork],
     on_step: Callable[[int], None],
 ) -> list[Change]:
     parameters, steps = cloak.parameters, int(cloak.parameters["steps"])
-    scene = Scene(regions, wobbles(tasks, float(parameters["wobble_px"]), steps))
+    scene = Scene(faces, wobbles(tasks, float(parameters["wobble_px"]), steps))
     for i, network in enumerate(networks):
         own = [task.own[i] for task in tasks]
         scene.look(network, own, [task.goal.vectors[i] for task in tasks])
@@ -86,13 +202,13 @@ def _together(
     best = optimise(
         system(scene, parameters, [task.seed for task in tasks]),
         steps=steps,
-        budget=float(parameters["budget"]),
+        budget=system.limit(parameters),
         on_step=on_step,
     )
     moved = parts(system.finish(best.pictures - clean, parameters))
     return [
-        Change(region, pixels, int(steps))
-        for region, pixels, steps in zip(regions, moved, best.steps.tolist(), strict=True)
+        Change(system.laid(pixels, face, parameters), int(steps))
+        for pixels, face, steps in zip(moved, parts(clean), best.steps.tolist(), strict=True)
     ]
 
 

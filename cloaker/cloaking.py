@@ -1,26 +1,27 @@
 """People and files: from one person's photos to cloaked PNGs with their figures."""
 
-import hashlib
 import itertools
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from audit.errors import UserError
 from audit.types import Cloak, CloakedPhoto, Photo, content_hash
-from cloaker.batch import Change, Task, changes, region_of
+from cloaker.batch import Batch, Outcome, Recipe, Task, cloak_batch
 from cloaker.cache import Cache
 from cloaker.known_faces import KnownFaces
 from cloaker.networks.base import EmbeddingNetwork
-from cloaker.pasting import decode_png, encode_png, measure
+from cloaker.pasting import Carried
 from cloaker.people import People
-from cloaker.region import FaceRegion
-from cloaker.survey import UNREADABLE, Read, unreadable
+from cloaker.survey import Read
 
-_CODE_VERSION = 3  # raised whenever the same inputs give other pixels
+_CODE_VERSION = 4  # raised whenever the same inputs give other bytes
 _BATCH = {"cpu": 16, "cuda": 64}
+_FACES = ("largest", "all", "reference")
 
 Progress = Callable[[int, int], None]
+Work = Callable[[Recipe, Iterable[Batch], Callable[[int], None]], Iterator[Outcome]]
+"""Cloaks batches, here or elsewhere, and yields each photo's outcome as soon as it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,14 @@ class Cloaking:
     failures: tuple[tuple[Photo, str], ...]
 
 
+def cloak_here(
+    recipe: Recipe, batches: Iterable[Batch], on_step: Callable[[int], None]
+) -> Iterator[Outcome]:
+    """Cloak batches in this process, one after the other."""
+    for batch in batches:
+        yield from cloak_batch(recipe, batch, on_step)
+
+
 def cloak_photos(  # noqa: PLR0913 - the one door to this room: all that a cloak depends on
     cloak: Cloak,
     networks: Sequence[EmbeddingNetwork],
@@ -44,29 +53,41 @@ def cloak_photos(  # noqa: PLR0913 - the one door to this room: all that a cloak
     faces: KnownFaces,
     out: Path,
     cache: Path,
+    carried: Callable[[Photo], Carried] | None = None,
+    names: Mapping[str, str] | None = None,
+    judges: Sequence[EmbeddingNetwork] = (),
     text: Mapping[str, str] | None = None,
+    work: Work = cloak_here,
     on_progress: Progress = lambda _done, _of: None,
 ) -> Cloaking:
-    """Cloak the faces of one person's photos into `out`, as <source's sha256>.png.
+    """Cloak the faces of one person's photos into `out`, each written when it is finished.
 
-    `networks` are those of the cloak, in order; `candidates` are the people to cloak towards;
-    `read` returns a photo's upright RGB pixels, uint8 height x width x 3; `text` goes into the
-    PNGs. The cloak is computed on the networks' device. What was cloaked alike before comes from
+    `networks`, `read`, `carried`, `judges` and `text` are those of `Recipe`; `candidates` are the
+    people to cloak towards. `names` holds file names by photo hash, else they are <hash>.png. The
+    cloak is computed on the networks' device, by `work`. What was cloaked alike before comes from
     the folder `cache`. `on_progress` hears how many steps are done, of how many, a photo's steps
     each counted. A photo that can't be cloaked is a failure and the rest goes on. Raises UserError
     for a system that isn't known, and when no candidate shows a face but one is needed.
     """
+    _refuse_unknown_faces(cloak)
     store = Cache(cache)
+    recipe = Recipe(cloak, networks, judges, text or {}, read, carried)
     steps = _Steps(len(photos), int(cloak.parameters["steps"]), on_progress)
     known = People(cloak, networks, faces, read, store)
-    order = _Order(cloak, networks, photos, candidates, read, out, store, known, text or {}, steps)
+    order = _Order(recipe, photos, candidates, out, names or {}, store, known, steps)
     done: dict[str, CloakedPhoto | str] = dict(order.reused())
-    done.update(order.made([photo for photo in photos if photo.sha256 not in done]))
+    done.update(order.made([photo for photo in photos if photo.sha256 not in done], work))
     outcomes = [(photo, done[photo.sha256]) for photo in photos]
     return Cloaking(
         tuple(outcome for _, outcome in outcomes if isinstance(outcome, CloakedPhoto)),
         tuple((photo, outcome) for photo, outcome in outcomes if isinstance(outcome, str)),
     )
+
+
+def _refuse_unknown_faces(cloak: Cloak) -> None:
+    which = cloak.parameters["faces"]
+    if which not in _FACES:
+        raise UserError(f"faces={which} can't be", expected=f"faces= {', '.join(_FACES)}")
 
 
 @dataclass(slots=True)
@@ -76,118 +97,99 @@ class _Steps:
     photos: int
     each: int
     tell: Progress
-    done: int = 0
+    finished: int = 0
+    on_the_way: int = 0
+    told: int = 0
 
-    def add(self, steps: int) -> None:
-        self.done += steps
+    def take(self, faces: int) -> None:
+        """Count one step of some faces of photos that aren't finished."""
+        self.on_the_way += faces
+        self._tell()
+
+    def finish(self, faces: int) -> None:
+        """Count a photo as finished, however many of its steps were taken."""
+        self.finished += 1
+        self.on_the_way = max(0, self.on_the_way - faces * self.each)
+        self._tell()
+
+    def _tell(self) -> None:
         total = self.photos * self.each
-        self.tell(min(self.done, total), total)
+        now = min(self.finished * self.each + self.on_the_way, total)
+        if now > self.told:
+            self.told = now
+            self.tell(now, total)
 
 
 @dataclass(frozen=True, slots=True)
 class _Order:
     """One call of `cloak_photos`."""
 
-    cloak: Cloak
-    networks: Sequence[EmbeddingNetwork]
+    recipe: Recipe
     photos: Sequence[Photo]
     candidates: Mapping[str, Sequence[Photo]]
-    read: Read
     out: Path
+    names: Mapping[str, str]
     cache: Cache
     people: People
-    text: Mapping[str, str]
     steps: _Steps
 
     def reused(self) -> Iterator[tuple[str, CloakedPhoto]]:
         """Put the photos that were cloaked alike before into the folder; yield their records."""
         for photo in self.photos:
-            record = self.cache.get_photo(self._key(photo), self._file(photo))
-            if record:
-                yield photo.sha256, replace(record, person=photo.person)
+            if record := self.cache.get_photo(self._key(photo), self._file(photo)):
+                self.steps.finish(faces=0)
+                yield photo.sha256, self._named(record, photo)
 
-    def made(self, photos: Sequence[Photo]) -> Iterator[tuple[str, CloakedPhoto | str]]:
-        """Cloak photos batch by batch; yield each one's record, or why it has none."""
-        self.steps.add((len(self.photos) - len(photos)) * self.steps.each)
-        tasks, faceless = self.people.tasks(photos, self.photos, self.candidates)
-        for sha256, reason in faceless.items():
-            self.steps.add(self.steps.each)
-            yield sha256, reason
-        size = _BATCH.get(self.people.device.type, _BATCH["cpu"])
-        for some in _batches(tasks, size):
-            yield from self._batch(some)
+    def made(self, photos: Sequence[Photo], work: Work) -> Iterator[tuple[str, CloakedPhoto | str]]:
+        """Cloak photos batch by batch; yield each one's record, or why it has none.
 
-    def _batch(self, photos: Sequence[Sequence[Task]]) -> Iterator[tuple[str, CloakedPhoto | str]]:
-        """Cloak some photos, each given as its faces."""
-        start = time.monotonic()
-        ready: list[tuple[Task, FaceRegion]] = []
-        for tasks in photos:
-            try:
-                pixels = self.read(tasks[0].photo)
-                ready.extend(
-                    (task, region_of(task, pixels, self.cloak, self.networks)) for task in tasks
-                )
-            except UNREADABLE as error:
-                self.steps.add(self.steps.each)
-                yield tasks[0].photo.sha256, unreadable(error)
-        if not ready:
+        The last digit of a network's output depends on how many faces it is given. So a person's
+        photos are always divided alike, and a batch of which any photo is wanted is done whole.
+        """
+        if not photos:
             return
-        tasks, regions = zip(*ready, strict=True)
-        made = changes(tasks, regions, self.cloak, self.networks, self.steps.add)
-        if saved := sum(self.steps.each - change.steps for change in made):
-            self.steps.add(saved)
-        share_s = (time.monotonic() - start) / len(ready)
-        by_photo: dict[str, list[tuple[Task, Change]]] = {}
-        for task, change in zip(tasks, made, strict=True):
-            by_photo.setdefault(task.photo.sha256, []).append((task, change))
-        for sha256, faces in by_photo.items():
-            yield sha256, self._saved(faces, share_s * len(faces))
+        tasks, faceless = self.people.tasks(self.photos, self.photos, self.candidates)
+        wanted = {photo.sha256: photo for photo in photos}
+        for sha256 in wanted.keys() & faceless.keys():
+            self.steps.finish(faces=0)
+            yield sha256, faceless[sha256]
+        size = _BATCH.get(self.people.device.type, _BATCH["cpu"])
+        batches = [
+            batch
+            for batch in _batches(tasks, size)
+            if any(faces[0].photo.sha256 in wanted for faces in batch)
+        ]
+        counts = {faces[0].photo.sha256: len(faces) for batch in batches for faces in batch}
+        for sha256, made in work(self.recipe, batches, self.steps.take):
+            if sha256 not in wanted:
+                continue
+            photo = wanted[sha256]
+            if isinstance(made, str):
+                yield sha256, made
+            else:
+                kept = self.cache.put_photo(
+                    self._key(photo), made.record, made.png, self._file(photo)
+                )
+                yield sha256, self._named(kept, photo)
+            self.steps.finish(counts[sha256])
 
-    def _saved(
-        self, faces: Sequence[tuple[Task, Change]], optimising_s: float
-    ) -> CloakedPhoto | str:
-        start = time.monotonic()
-        first, photo = faces[0][0], faces[0][0].photo
-        regions = [face.region for _, face in faces]
-        try:
-            source = self.read(photo)
-        except UNREADABLE as error:
-            return unreadable(error)
-        budget = float(self.cloak.parameters["budget"])
-        cloaked = source
-        for _, face in faces:
-            cloaked = face.region.put(cloaked, face.region.changed(face.pixels, budget))
-        png = encode_png(cloaked, self.text)
-        record = CloakedPhoto(
-            source_sha256=photo.sha256,
-            cloaked_sha256=hashlib.sha256(png).hexdigest(),
-            person=photo.person,
-            file=self._file(photo).name,
-            system=self.cloak.system,
-            level=self.cloak.level,
-            seed=self.cloak.seed,
-            target=first.goal.target,
-            steps=max(face.steps for _, face in faces),
-            budget=budget,
-            seconds=optimising_s + time.monotonic() - start,
-            **asdict(measure(source, decode_png(png), regions, self.networks)),
-        )
-        counted = self.cache.put_photo(self._key(photo), record, png, self._file(photo))
-        return replace(counted, person=photo.person)
+    def _named(self, record: CloakedPhoto, photo: Photo) -> CloakedPhoto:
+        return replace(record, person=photo.person, file=self._file(photo).name)
 
     def _file(self, photo: Photo) -> Path:
-        return self.out / f"{photo.sha256}.png"
+        return self.out / self.names.get(photo.sha256, f"{photo.sha256}.png")
 
     def _key(self, photo: Photo) -> str:
         # Everything that shapes the file's bytes.
         return content_hash(
             {
-                "cloak": [_CODE_VERSION, self.cloak.id],
+                "cloak": [_CODE_VERSION, self.recipe.cloak.id],
                 "survey": self.people.settings,
                 "photo": photo.sha256,
                 "person": _hashes(self.photos),
                 "candidates": {name: _hashes(people) for name, people in self.candidates.items()},
-                "text": dict(self.text),
+                "text": dict(self.recipe.text),
+                "carried": self.recipe.carried is not None,
             }
         )
 

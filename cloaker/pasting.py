@@ -4,18 +4,31 @@ import functools
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from torch import Tensor
 
 from cloaker.faces import Pixels
-from cloaker.geometry import Box, planes
-from cloaker.networks.base import EmbeddingNetwork
+from cloaker.geometry import Box, align, planes, similarity
+from cloaker.networks.base import EmbeddingNetwork, Points
 from cloaker.perceptual import WINDOW_PX, dssim
 from cloaker.region import FaceRegion
+
+
+class Carried(Protocol):
+    """What a photo's file holds beside its RGB pixels, and its cloaked copy keeps.
+
+    `rgba` are a transparent photo's pixels, uint8 height x width x 4; None for an opaque one.
+    """
+
+    @property
+    def rgba(self) -> Pixels | None: ...
+
+    @property
+    def icc_profile(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,41 +41,60 @@ class Figures:
     l2: float
     linf: float
     embedding_shift: float
+    embedding_shifts: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class CloakedFace:
+    """A face of a photo: its landmarks, and its region before it was cloaked."""
+
+    landmarks: Points
+    region: FaceRegion
 
 
 def measure(
     source: Pixels,
     cloaked: Pixels,
-    faces: Sequence[FaceRegion],
+    faces: Sequence[CloakedFace],
     networks: Sequence[EmbeddingNetwork],
+    judges: Sequence[EmbeddingNetwork] = (),
 ) -> Figures:
-    """Measure a decoded cloaked photo against its source; DSSIM and shift of the worst face."""
-    seen = [face.visibility(face.cut(cloaked)) for face in faces]
-    difference = cloaked.astype(np.float64) - source
-    shifts = [
-        max(_shift(face, face.cut(cloaked), network) for face in faces) for network in networks
-    ]
+    """Measure a decoded cloaked photo against its source; DSSIM and shift of the worst face.
+
+    `networks` are those that the cloak was computed with, `judges` others that are asked too.
+    """
+    seen = [face.region.visibility(face.region.cut(cloaked)) for face in faces]
+    box = functools.reduce(Box.joined, (face.region.box for face in faces))
+    before, after = (box.of(planes(pixels)).float() for pixels in (source, cloaked))
+    change = (after - before).double()
+    shifts = {
+        network.name: max(_shift(source, cloaked, face, network) for face in faces)
+        for network in (*networks, *judges)
+    }
+    own = [shifts[network.name] for network in networks]
     return Figures(
         dssim=max(at_photo for at_photo, _ in seen),
         dssim_crop=max(at_crop for _, at_crop in seen),
-        dssim_photo=_dssim_of_photo(source, cloaked, faces),
-        l2=float(np.sqrt(np.square(difference).sum())),
-        linf=float(np.abs(difference).max()),
-        embedding_shift=sum(shifts) / len(shifts),
+        dssim_photo=_dssim_of_photo(source, cloaked, box),
+        l2=float(change.square().sum().sqrt()),
+        linf=float(change.abs().max()),
+        embedding_shift=sum(own) / len(own),
+        embedding_shifts=shifts,
     )
 
 
-def _shift(face: FaceRegion, region: Tensor, network: EmbeddingNetwork) -> float:
-    crops = [face.aligned(part, network.crop) for part in (face.clean, region)]
+def _shift(source: Pixels, cloaked: Pixels, face: CloakedFace, network: EmbeddingNetwork) -> float:
+    crop, device = network.crop, face.region.clean.device
+    matrix = similarity(face.landmarks, crop.points)
+    crops = [align(planes(pixels), matrix, crop).to(device) for pixels in (source, cloaked)]
     clean, moved = network.embed(torch.stack(crops))
     return float(torch.linalg.vector_norm(moved - clean))
 
 
-def _dssim_of_photo(source: Pixels, cloaked: Pixels, faces: Sequence[FaceRegion]) -> float:
+def _dssim_of_photo(source: Pixels, cloaked: Pixels, changed: Box) -> float:
     # Windows that miss the faces have a DSSIM of exactly 0, so only the others are computed.
     height, width = source.shape[:2]
-    box = functools.reduce(Box.joined, (face.box for face in faces))
-    box = box.grown(WINDOW_PX - 1, height, width)
+    box = changed.grown(WINDOW_PX - 1, height, width)
     parts = (box.of(planes(pixels)).float()[None] for pixels in (cloaked, source))
     edge = WINDOW_PX - 1
     windows, of = (
@@ -71,17 +103,40 @@ def _dssim_of_photo(source: Pixels, cloaked: Pixels, faces: Sequence[FaceRegion]
     return float(dssim(*parts)) * windows / of
 
 
-def encode_png(pixels: Pixels, text: Mapping[str, str]) -> bytes:
-    """Return a photo as PNG, with no metadata but the given text."""
+def encode_png(
+    source: Pixels, cloaked: Pixels, carried: Carried | None, text: Mapping[str, str]
+) -> bytes:
+    """Return a cloaked photo as PNG, with what its source's file carried and the given text.
+
+    No other metadata. Both photos are RGB, on white where the file is transparent.
+    """
     info = PngInfo()
     for name, value in text.items():
         info.add_text(name, value)
+    profile = carried.icc_profile if carried else b""
+    if carried and carried.rgba is not None:
+        cloaked = _transparent(source, cloaked, carried.rgba)
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="PNG", pnginfo=info)
+    picture = Image.fromarray(cloaked)
+    picture.save(stream, format="PNG", pnginfo=info, icc_profile=profile or None)
     return stream.getvalue()
 
 
+def _transparent(source: Pixels, cloaked: Pixels, rgba: Pixels) -> Pixels:
+    """Return the RGBA pixels that show a change when they lie on white."""
+    result = rgba.copy()
+    changed = (source != cloaked).any(axis=2) & (rgba[..., 3] > 0)
+    opacity = rgba[changed][:, 3:] / 255
+    change = (cloaked[changed].astype(np.float64) - source[changed]) / opacity
+    result[changed, :3] = np.clip(np.rint(rgba[changed][:, :3] + change), 0, 255)
+    return result
+
+
 def decode_png(data: bytes) -> Pixels:
-    """Return the pixels of a PNG, height x width x 3 RGB."""
+    """Return the pixels of a PNG, height x width x 3 RGB, on white where it is transparent."""
     with Image.open(io.BytesIO(data)) as picture:
+        if picture.has_transparency_data:
+            colour = picture.convert("RGBA")
+            white = Image.new("RGBA", colour.size, "white")
+            return np.array(Image.alpha_composite(white, colour).convert("RGB"))
         return np.array(picture.convert("RGB"))

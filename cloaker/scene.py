@@ -1,15 +1,29 @@
 """A batch of faces at work: what a cloaking system sees of photos, networks and goals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from cloaker.geometry import sampling_points
+from cloaker.geometry import Similarity, sampling_points
 from cloaker.networks.base import Crop, EmbeddingNetwork
 from cloaker.perceptual import Dssim
-from cloaker.region import FaceRegion
+
+
+class Working(Protocol):
+    """A face's working grid: what a scene takes of a `FaceRegion`."""
+
+    @property
+    def working(self) -> Tensor: ...
+
+    @property
+    def working_matrices(self) -> Mapping[Crop, Similarity]: ...
+
+    def mask(self) -> Tensor:
+        """Return how much of a change reaches each working pixel, 1 x height x width."""
+        ...
 
 
 @dataclass(slots=True)
@@ -39,7 +53,7 @@ class Scene:
     shift right and down in pixels), says how far off the alignment is that each step sees.
     """
 
-    def __init__(self, regions: Sequence[FaceRegion], wobbles: Tensor | None = None) -> None:
+    def __init__(self, regions: Sequence[Working], wobbles: Tensor | None = None) -> None:
         self._sizes = [(region.working.shape[-2], region.working.shape[-1]) for region in regions]
         height, width = (max(sides) for sides in zip(*self._sizes, strict=True))
         self.clean = torch.stack([_padded(region.working, height, width) for region in regions])

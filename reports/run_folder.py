@@ -15,7 +15,10 @@ from reports.manifest import Manifest
 from reports.tables import summarise
 
 OBSERVATION_COLUMNS = tuple(field.name for field in fields(Observation))
-CLOAK_COLUMNS = tuple(field.name for field in fields(CloakedPhoto))
+_CLOAKS_ADDED_LATER = "embedding_shifts"
+CLOAK_COLUMNS = tuple(
+    field.name for field in fields(CloakedPhoto) if field.name != _CLOAKS_ADDED_LATER
+)
 PHOTO_COLUMNS = ("sha256", "person", "path", "role", "rejected", "reason", "detail")
 ENROLMENT_COLUMNS = ("arm", "person", "photo_sha256", "outcome", "code", "reason", "note")
 CHANGED_COLUMNS = ("arm", "photo", "uploaded_sha256", "bytes", "change")

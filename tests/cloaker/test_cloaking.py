@@ -1,3 +1,4 @@
+import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from audit.errors import UserError
 from audit.types import Cloak, CloakedPhoto, Photo, Targets
@@ -17,7 +18,7 @@ from cloaker.faces import FaceFinder
 from cloaker.geometry import align, planes, similarity
 from cloaker.known_faces import KnownFaces
 from cloaker.levels import resolve
-from cloaker.networks.base import EmbeddingNetwork
+from cloaker.networks.base import ARCFACE_112X96, EmbeddingNetwork
 from cloaker.perceptual import dssim
 
 Pixels = NDArray[np.uint8]
@@ -52,6 +53,8 @@ class Bench:
         out: str = "out",
         text: Mapping[str, str] | None = None,
         progress: Callable[[int, int], None] = lambda _done, _of: None,
+        names: Mapping[str, str] | None = None,
+        judges: Sequence[EmbeddingNetwork] = (),
     ) -> Cloaking:
         return cloak_photos(
             cloak or self.cloak(),
@@ -63,6 +66,8 @@ class Bench:
             out=self.folder / out,
             cache=self.folder / "cache",
             text=text,
+            names=names,
+            judges=judges,
             on_progress=progress,
         )
 
@@ -112,6 +117,7 @@ def test_every_photo_becomes_a_png_whose_figures_are_true(bench: Bench) -> None:
         assert record.dssim_crop == pytest.approx(dssim(*crops).item(), abs=1e-6)
         moved, clean = bench.network.embed(torch.cat(crops))
         assert record.embedding_shift == pytest.approx(float((moved - clean).norm()), rel=1e-3)
+        assert record.embedding_shifts == {"tiny": record.embedding_shift}
 
 
 @pytest.mark.parametrize("level", ["min", "low"])
@@ -160,7 +166,7 @@ def test_what_an_interrupted_run_finished_is_kept(
     assert len(kept) == 2
     seen: list[int] = []
     result = bench.run(progress=lambda done, _of: seen.append(done))
-    assert seen == list(range(40, 61))
+    assert seen == [20, *range(40, 61)]
     assert len(result.cloaked) == 3
     for name, changed_ns in kept.items():
         assert (bench.folder / "out" / name).stat().st_mtime_ns == changed_ns
@@ -175,6 +181,43 @@ def test_a_damaged_cache_entry_is_made_again(bench: Bench) -> None:
         data = (bench.folder / "elsewhere" / after.file).read_bytes()
         assert hashlib.sha256(data).hexdigest() == after.cloaked_sha256
         assert after.embedding_shift == pytest.approx(before.embedding_shift, rel=0.05)
+
+
+def test_what_is_made_again_alone_has_the_bytes_that_it_had_among_others(bench: Bench) -> None:
+    first = bench.run()
+    kept = [
+        file for file in (bench.folder / "cache").rglob("*.json") if "steps" in file.read_text()
+    ]
+    assert len(kept) == 3
+    kept[0].unlink()
+    again = bench.run(out="elsewhere")
+    hashes = [[record.cloaked_sha256 for record in run.cloaked] for run in (first, again)]
+    assert hashes[0] == hashes[1]
+
+
+def test_the_files_have_the_names_that_they_are_given(bench: Bench) -> None:
+    names = {bench.photos[0].sha256: "holiday.png"}
+    first = bench.run(photos=bench.photos[:1])
+    named = bench.run(photos=bench.photos[:1], out="named", names=names)
+    assert [record.file for record in named.cloaked] == ["holiday.png"]
+    assert (bench.pixels(named.cloaked[0], "named") == bench.pixels(first.cloaked[0])).all()
+
+
+def test_other_networks_judge_the_files_too(bench: Bench) -> None:
+    judge = copy.deepcopy(bench.network)
+    judge.name, judge.crop = "judge", ARCFACE_112X96
+    judge.forward = lambda crops: bench.network(nn.functional.pad(crops, (8, 8)))
+    (record,) = bench.run(photos=bench.photos[:1], judges=[judge]).cloaked
+    assert record.embedding_shifts.keys() == {"tiny", "judge"}
+    assert record.embedding_shifts["tiny"] == record.embedding_shift
+    assert 0 < record.embedding_shifts["judge"] < 2
+
+
+@pytest.mark.parametrize("which", ["both", ""])
+def test_which_faces_must_be_one_of_three(bench: Bench, which: str) -> None:
+    cloak = bench.cloak()
+    with pytest.raises(UserError, match="largest, all, reference"):
+        bench.run(replace(cloak, parameters={**cloak.parameters, "faces": which}))
 
 
 def test_of_two_who_cloak_alike_at_once_the_first_one_counts(bench: Bench) -> None:
