@@ -32,10 +32,17 @@ def cloak(
     targets: Annotated[str, typer.Option(help="same or separate.")] = "same",
     seed: Annotated[int, typer.Option(help="Seed of the cloaks.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Cloak on this Ray cluster: auto (that of this machine) or HOST:PORT."),
+    ] = None,
     as_json: JSON = False,
     quiet: QUIET = False,
 ) -> None:
-    """Cloak a folder of photos at full resolution; no service is involved."""
+    """Cloak a folder of photos at full resolution; no service is involved.
+
+    Each file is written when it is finished, and the same command goes on after an interruption.
+    """
     from audit.cloak_folder import cloak_folder
     from audit.experiment import resolve
     from audit.progress import Progress
@@ -44,7 +51,8 @@ def cloak(
     given |= {"network": network} if network else {}
     given |= {"set": parameters} if parameters else {}
     experiment = resolve(None, {"provider": "mock", "system": [system], "level": [level]} | given)
-    table(cloak_folder(photos, out, experiment, Progress(quiet=quiet)), as_json=as_json)
+    rows = cloak_folder(photos, out, experiment, Progress(quiet=quiet), ray=ray)
+    table(rows, as_json=as_json)
 
 
 @command(tools_app)

@@ -1,50 +1,72 @@
 """`audit cloak`: a folder of photos, cloaked at full resolution, without any service."""
 
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from audit.cloaks import cloak_of, cloak_person
+from audit.cloaks import cloak_of
+from audit.errors import AuditError
 from audit.experiment import Experiment
-from audit.folders import private_folder, write_jsonl
-from audit.preparation import (
-    bundled_people,
-    load_photos,
-    refuse_bundled_networks,
-)
+from audit.folders import cache_folder, disk_errors, private_folder, write_jsonl
+from audit.preparation import bundled_people, known_faces, load_photos, refuse_bundled_networks
 from audit.progress import Progress
-from audit.types import Cloak, Photo, PhotoSet
+from audit.types import Cloak, Photo, PhotoSet, Rejection
 
 if TYPE_CHECKING:
+    from cloaker.cloaking import Cloaking, Work
     from cloaker.networks.base import EmbeddingNetwork
+
+_FACES = "faces="
+
+
+class Interrupted(AuditError):  # noqa: N818 - what a person did, not a fault
+    """Ctrl-C, or a `kill` that lets a program end itself."""
+
+    exit_code: ClassVar[int] = 130
 
 
 def cloak_folder(
-    photos: Path, out: Path, experiment: Experiment, progress: Progress
+    photos: Path, out: Path, experiment: Experiment, progress: Progress, *, ray: str | None = None
 ) -> list[dict[str, Any]]:
     """Cloak every person of a folder towards the others; return a row for each file.
 
     A folder that holds photos itself is one person. Somebody alone is cloaked towards the bundled
-    generated people. Files keep their names: OUT/person/name.png, beside OUT/cloaks.jsonl. What
-    can't be cloaked gets no file, and its row says why.
+    generated people. Files keep their names: OUT/person/name.png, each written when it is finished,
+    and OUT/cloaks.jsonl once all are. What can't be cloaked gets no file, and its row says why.
+    `ray` is the address of the Ray cluster that cloaks, None = this process.
     """
+    try:
+        return _cloak_folder(photos, out, experiment, progress, ray)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "interrupted; the same command goes on after the last finished photos"
+        ) from None
+
+
+def _cloak_folder(
+    photos: Path, out: Path, experiment: Experiment, progress: Progress, ray: str | None
+) -> list[dict[str, Any]]:
     from cloaker.device import resolve
     from cloaker.networks import registry
 
     device = resolve(experiment.device)
-    with _one_folder_per_person(photos) as root:
-        photo_set = load_photos(root, device, progress)
+    (out / "cloaks.jsonl").unlink(missing_ok=True)  # it would tell of files that are replaced now
+    with _one_folder_per_person(photos) as root, _workers(ray, device) as work:
+        photo_set = _load(root, experiment, device, progress)
         refuse_bundled_networks(photo_set, experiment.network)
         networks = [registry.load(name, device) for name in experiment.network]
-        order = _Order(photo_set, out, experiment, networks, device, progress)
-        rows = [row for person in photo_set.people for row in order.cloak(person)]
+        judges = [registry.load(name, device) for name in _judges(experiment, photo_set)]
+        order = _Order(photo_set, out, experiment, networks, judges, progress)
+        rows = [row for person in photo_set.people for row in order.cloak(person, device, work)]
+    private_folder(out)
     write_jsonl(out / "cloaks.jsonl", order.records)
     return rows + [
-        _not_cloaked(item.person, item.path, item.detail) for item in photo_set.rejections
+        _not_cloaked(item.person, item.path, _why(item)) for item in photo_set.rejections
     ]
 
 
@@ -59,6 +81,48 @@ def _one_folder_per_person(photos: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
+@contextmanager
+def _workers(ray: str | None, device: str) -> Iterator["Work"]:
+    from cloaker.cloaking import cloak_here
+
+    if ray is None:
+        yield cloak_here
+        return
+    from cloaker import scale
+
+    with scale.cluster(ray, device) as work:
+        yield work
+
+
+def _load(root: Path, experiment: Experiment, device: str, progress: Progress) -> PhotoSet:
+    """Read and check all photos; several faces are no fault where it is said which to cloak."""
+    from datasets import photoset
+
+    faces = known_faces(device)
+    enough = 1 if any(item.startswith(_FACES) for item in experiment.set) else None
+    with progress.stage("photos checked", 0) as advance:
+        return photoset.load(
+            root,
+            count_faces=lambda sha256, pixels: len(faces.find(sha256, pixels)[:enough]),
+            on_photo=advance,
+        )
+
+
+def _judges(experiment: Experiment, photo_set: PhotoSet) -> list[str]:
+    """Return the other networks here that know such faces: how far a cloak moves them is told."""
+    from cloaker import weights
+    from cloaker.networks import bundled, catalogue
+
+    if photo_set.generated:
+        names = list(bundled.NAMES)
+    else:
+        installed = (
+            row.name for row in weights.list_weights() if row.installed is weights.State.INSTALLED
+        )
+        names = [name for name in installed if name in catalogue.CATALOGUE]
+    return [name for name in names if name not in experiment.network]
+
+
 @dataclass(frozen=True, slots=True)
 class _Order:
     """One call of `cloak_folder`."""
@@ -67,53 +131,67 @@ class _Order:
     out: Path
     experiment: Experiment
     networks: Sequence["EmbeddingNetwork"]
-    device: str
+    judges: Sequence["EmbeddingNetwork"]
     progress: Progress
     records: list[dict[str, Any]] = field(default_factory=list)
 
-    def cloak(self, person: str) -> Iterator[dict[str, Any]]:
+    def cloak(self, person: str, device: str, work: "Work") -> Iterator[dict[str, Any]]:
         """Cloak one person; yield a row for each photo."""
-        photos = self.photo_set.of(person)
-        folder = private_folder(self.out / person)
-        with (
-            self.progress.stage(f"steps of cloaking, {person}", 0) as advance,
-            tempfile.TemporaryDirectory(dir=folder) as scratch,
-        ):
-            result = cloak_person(
+        result = self._cloaked(person, device, work)
+        for record in result.cloaked:
+            self.records.append(asdict(record) | {"file": f"{person}/{record.file}"})
+            yield {
+                "person": person,
+                "file": record.file,
+                "dssim": round(record.dssim, 5),
+                "not cloaked": "",
+            }
+        for photo, reason in result.failures:
+            yield _not_cloaked(person, photo.path, reason)
+
+    def _cloaked(self, person: str, device: str, work: "Work") -> "Cloaking":
+        from cloaker.cloaking import cloak_photos
+        from datasets import carried, generated
+        from datasets import photos as photo_files
+
+        photos, folder = self.photo_set.of(person), _swept(self.out / person)
+        stage = self.progress.stage(f"steps of cloaking, {person}", 0)
+        with stage as advance, disk_errors(folder):
+            return cloak_photos(
                 self._cloak(),
                 self.networks,
                 photos,
-                self._candidates(person),
-                out=Path(scratch),
-                device=self.device,
-                generated_set=self.photo_set.generated,
+                self._candidates(person, device),
+                read=photo_files.pixels,
+                carried=carried.carried,
+                faces=known_faces(device),
+                out=folder,
+                cache=cache_folder() / "cloaks",
+                names=_names(photos),
+                judges=self.judges,
+                text=generated.MARK if self.photo_set.generated else {},
+                work=work,
                 on_progress=advance,
             )
-            names = _names(photos)
-            for record in result.cloaked:
-                file = folder / names[record.source_sha256]
-                Path(scratch, record.file).replace(file)
-                self.records.append(asdict(record) | {"file": f"{person}/{file.name}"})
-                yield {
-                    "person": person,
-                    "file": file.name,
-                    "dssim": round(record.dssim, 5),
-                    "not cloaked": "",
-                }
-        for photo, reason in result.failures:
-            yield _not_cloaked(person, photo.path, reason)
 
     def _cloak(self) -> Cloak:
         (system,), (level,) = self.experiment.system, self.experiment.level
         weights = {network.name: network.weights_sha256 for network in self.networks}
         return cloak_of(self.experiment, system, level, weights)
 
-    def _candidates(self, person: str) -> Mapping[str, Sequence[Photo]]:
+    def _candidates(self, person: str, device: str) -> Mapping[str, Sequence[Photo]]:
         others = {who: self.photo_set.of(who) for who in self.photo_set.people if who != person}
         if others:
             return others
-        bundled = load_photos(bundled_people(self.progress), self.device, self.progress)
+        bundled = load_photos(bundled_people(self.progress), device, self.progress)
         return {who: bundled.of(who) for who in bundled.people}
+
+
+def _swept(folder: Path) -> Path:
+    """Return a person's folder, without what a killed process was writing in it."""
+    for left in private_folder(folder).glob(".part-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return folder
 
 
 def _names(photos: Sequence[Photo]) -> dict[str, str]:
@@ -123,6 +201,14 @@ def _names(photos: Sequence[Photo]) -> dict[str, str]:
         photo.sha256: f"{photo.path.stem if stems[photo.path.stem] == 1 else photo.path.name}.png"
         for photo in photos
     }
+
+
+def _why(rejection: Rejection) -> str:
+    from datasets.photos import Reason
+
+    if rejection.reason != Reason.SEVERAL_FACES:
+        return rejection.detail
+    return f"{rejection.detail}, or --set faces=all, largest or reference"
 
 
 def _not_cloaked(person: str, path: Path, reason: str) -> dict[str, Any]:

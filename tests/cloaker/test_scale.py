@@ -1,0 +1,160 @@
+"""Cloaking on a real Ray cluster of this machine, of two workers of which one is killed."""
+
+import hashlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from audit.errors import UserError
+from audit.types import Cloak, CloakedPhoto, Photo, Targets
+from cloaker import cloaking, scale
+from cloaker.cloaking import Cloaking, Work, cloak_here, cloak_photos
+from cloaker.known_faces import KnownFaces
+from cloaker.levels import resolve
+from cloaker.networks import registry
+from datasets import generated
+from datasets.carried import carried
+from datasets.photos import pixels
+
+PHOTOS, BATCH = 6, 1
+NAME = "bundled-conv"
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is absent")
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Photo]]:
+    folder = tmp_path_factory.mktemp("people")
+    counts = [PHOTOS, 2, 2]
+    generated.write_people(folder, len(counts), counts.__getitem__)
+    photos: dict[str, list[Photo]] = {}
+    for path in sorted(folder.rglob("*.png")):
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        photos.setdefault(path.parent.name, []).append(Photo(sha256, path.parent.name, path, 0, 0))
+    return photos
+
+
+@pytest.fixture
+def cloak_with(
+    people: dict[str, list[Photo]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Cloaking]:
+    """Return a function that cloaks one person's photos by `work`, with a cache of its own."""
+    monkeypatch.setattr(cloaking, "_BATCH", {"cpu": BATCH})
+    torch.set_num_threads(1)
+    own, *others = people
+    network, judge = (registry.load(name) for name in (NAME, "bundled-mixer"))
+    parameters = resolve("fawkes-0.3", "min")
+    weights = {NAME: network.weights_sha256}
+
+    def call(
+        name: str, work: Work, on_progress: Callable[[int, int], None] = lambda _done, _of: None
+    ) -> Cloaking:
+        return cloak_photos(
+            Cloak("fawkes-0.3", "min", parameters, weights, Targets.SAME, 0),
+            [network],
+            people[own],
+            {other: people[other] for other in others},
+            read=pixels,
+            carried=carried,
+            faces=KnownFaces(tmp_path.parent / "faces"),
+            out=tmp_path / name,
+            cache=tmp_path / f"cache-{name}",
+            judges=[judge],
+            text=generated.MARK,
+            work=work,
+            on_progress=on_progress,
+        )
+
+    return call
+
+
+class Nodes:
+    """Two machines, as Ray sees it: each a process tree of its own, with one CPU."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        size = {"num_cpus": 1, "object_store_memory": 100_000_000}
+        self._cluster: Any = Cluster(
+            initialize_head=True, head_node_args=size | {"include_dashboard": False}
+        )
+        self._second = self._cluster.add_node(**size)
+        self.address: str = self._cluster.address
+
+    def kill_one(self) -> None:
+        if self._second:
+            self._cluster.remove_node(self._second, allow_graceful=False)
+        self._second = None
+
+    def end(self) -> None:
+        self._cluster.shutdown()
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path.cwd())]))
+    started = Nodes()
+    yield started
+    started.end()
+
+
+def hashes(result: Cloaking) -> list[str]:
+    return [record.cloaked_sha256 for record in result.cloaked]
+
+
+def figures(record: CloakedPhoto) -> tuple[object, ...]:
+    return record.file, record.steps, record.dssim, record.embedding_shifts, record.target
+
+
+def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"cloak-audit\[ray\]"), scale.cluster("auto", "cpu"):
+        pass
+
+
+@needs_ray
+@pytest.mark.filterwarnings("ignore")
+def test_no_cluster_is_an_error_that_says_how_to_start_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    with pytest.raises(UserError, match="ray start --head"), scale.cluster("auto", "cpu"):
+        pass
+
+
+def test_other_weights_on_a_worker_are_refused() -> None:
+    with pytest.raises(UserError, match="other weights of bundled-conv"):
+        scale._loaded(NAME, "0" * 64, "cpu")
+
+
+@needs_ray
+@pytest.mark.filterwarnings("ignore")  # Ray's own files and sockets
+def test_two_workers_make_the_bytes_of_one_machine_though_one_of_them_is_killed(
+    cloak_with: Callable[..., Cloaking], nodes: Nodes, tmp_path: Path
+) -> None:
+    here = cloak_with("here", cloak_here)
+    told: list[int] = []
+
+    def kill_at_the_first(done: int, of: int) -> None:
+        told.append(done)
+        assert of == PHOTOS * 20
+        nodes.kill_one()
+
+    with scale.cluster(nodes.address, "cpu") as work:
+        there = cloak_with("there", work, kill_at_the_first)
+
+    assert there.failures == ()
+    assert hashes(there) == hashes(here)
+    assert list(map(figures, there.cloaked)) == list(map(figures, here.cloaked))
+    assert told == [20 * photo for photo in range(1, PHOTOS + 1)]
+    for record in there.cloaked:
+        file = tmp_path / "there" / record.file
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == record.cloaked_sha256
+    assert {*here.cloaked[0].embedding_shifts} == {NAME, "bundled-mixer"}
