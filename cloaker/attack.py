@@ -90,6 +90,11 @@ class System:
         """Go on with some of the faces only, N booleans."""
         self.rows = {name: rows[staying] for name, rows in self.rows.items()}
 
+    @classmethod
+    def limit(cls, parameters: Parameters) -> float:
+        """Return the largest DSSIM that a best iterate may have."""
+        return float(parameters["budget"])
+
     def within(self, pictures: Tensor, budget: float) -> Tensor:
         """Return pictures that are within the budget of DSSIM: shrunk towards the clean faces."""
         return shrunk(pictures, self.scene, budget)
@@ -98,6 +103,12 @@ class System:
     def finish(cls, change: Tensor, parameters: Parameters) -> Tensor:
         """Return the change of the best iterates, N x 3 x height x width, as it is to be saved."""
         del parameters
+        return change
+
+    @classmethod
+    def laid(cls, change: Tensor, clean: Tensor, parameters: Parameters) -> Tensor:
+        """Return what to add to one face's clean region for its change, 3 x height x width."""
+        del clean, parameters
         return change
 
 

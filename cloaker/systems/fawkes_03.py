@@ -9,14 +9,16 @@ among the farthest. Different on purpose, unless `legacy` is set:
 - The penalty's gradient is never longer than twice the distance's. As released, the first excess
   over the budget gives a gradient five orders longer, Adadelta remembers it, and the cloak stands
   still at half its budget for hundreds of steps.
-- The network sees every step through a slightly different alignment (`wobble_px`). A tracker finds
-  its own landmarks, about a pixel off (the cloak itself moves them), and a cloak made for one exact
-  alignment loses a third of its effect there.
+
+Different on purpose, unless `wobble_px` is 0: the network sees every step through a slightly
+different alignment. A tracker finds its own landmarks, about a pixel off (the cloak itself moves
+them), and a cloak made for one exact alignment loses a third of its effect there.
 
 Always different: the change lives in the photo's pixels (`cloaker.region`), and fades to nothing
 towards the border of the aligned crop that the network sees: what is optimised is what is saved.
 """
 
+import math
 import random
 from collections.abc import Sequence
 from typing import ClassVar
@@ -40,6 +42,12 @@ _PENALTY_LENGTH_MAX = 2.0
 def aim(own: Tensor, own_mean: Tensor, target_mean: Tensor) -> Tensor:
     """Return where to push embeddings N x D, given both people's means (D or N x D)."""
     return own + 2 * (target_mean - own_mean)
+
+
+def bounded(inwards: Tensor, ahead: Tensor) -> Tensor:
+    """Return the penalty's gradients, N x 3 x height x width, none longer than twice `ahead`."""
+    allowed = _PENALTY_LENGTH_MAX * _lengths(ahead)
+    return inwards * (allowed / _lengths(inwards).clamp(min=1e-30)).clamp(max=1)
 
 
 class Fawkes03(System):
@@ -69,6 +77,11 @@ class Fawkes03(System):
             goals.append(Goal(target, _aims(person, i, shown, legacy=legacy)))
         return goals
 
+    @classmethod
+    def limit(cls, parameters: Parameters) -> float:
+        """Return the budget; as released there is none."""
+        return math.inf if parameters["legacy"] else float(parameters["budget"])
+
     def pictures(self) -> Tensor:
         """Return the clean faces with the masked change."""
         return self._space.moved(self._variable)
@@ -89,8 +102,7 @@ class Fawkes03(System):
         inwards = self._gradient(penalty, keep_graph=True)
         ahead = self._gradient(judged)
         if not self.parameters["legacy"]:
-            allowed = _PENALTY_LENGTH_MAX * _lengths(ahead)
-            inwards = inwards * (allowed / _lengths(inwards).clamp(min=1e-30)).clamp(max=1)
+            inwards = bounded(inwards, ahead)
         self._optimiser.update(self._variable, ahead + inwards, self.learning_rate)
         if self._steps and self._steps % self._decay_every == 0:
             self.learning_rate *= _DECAY
