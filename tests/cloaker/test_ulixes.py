@@ -54,7 +54,8 @@ def _nobody(count: int) -> list[Tensor]:
 
 def _away(network: EmbeddingNetwork, clean: Tensor, best: Best) -> Tensor:
     moved: Tensor = normalize(network(best.pictures)) - normalize(network(clean))
-    return torch.linalg.vector_norm(moved, dim=1)
+    away: Tensor = torch.linalg.vector_norm(moved, dim=1)
+    return away
 
 
 def _by_hand(network: EmbeddingNetwork, scene: Scene, margin: float) -> tuple[Tensor, int]:
