@@ -134,13 +134,14 @@ class Enrolment:
         find: Callable[[], Answer | None] = lambda: None,
     ) -> None:
         """Create something; `there` is the answer when it exists already under our own id."""
-        try:
-            self._perform(row, send, find)
-        except CallFailed as failed:
-            if failed.failure.kind is not FailureKind.CONFLICT:
-                raise
-            self._executor.settle(row, there)
-            self._note(row, there)
+        with self._ledger.together():
+            try:
+                self._perform(row, send, find)
+            except CallFailed as failed:
+                if failed.failure.kind is not FailureKind.CONFLICT:
+                    raise
+                self._executor.settle(row, there)
+                self._note(row, there)
 
     def _enrol(self, row: CallRow) -> None:
         call = row.call

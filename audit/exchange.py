@@ -97,12 +97,13 @@ class Exchange:
 
     def _unless_gone(self, row: CallRow, send: Callable[[], Answer]) -> None:
         """Remove something; what is gone already was removed by an earlier attempt."""
-        try:
-            self._executor.perform(row, send)
-        except CallFailed as failed:
-            if failed.failure.kind is not FailureKind.ABSENT:
-                raise
-            self._executor.settle(row, {})
+        with self._ledger.together():
+            try:
+                self._executor.perform(row, send)
+            except CallFailed as failed:
+                if failed.failure.kind is not FailureKind.ABSENT:
+                    raise
+                self._executor.settle(row, {})
 
 
 def _faces(pages: list[Mapping[str, Any]]) -> set[str]:

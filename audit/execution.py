@@ -161,8 +161,13 @@ class Executor:
     def _attempt(self, row: CallRow, send: Callable[[], Answer]) -> Answer:
         operation = row.call.operation
         with self._spending(operation):
-            self._pacing.wait(operation)
+            slot = self._pacing.reserve(operation)
             self.ledger.sent(row.seq, utc(self._clock.now()))
+        try:
+            slot.wait()
+        except BaseException:
+            self.ledger.not_sent(row.seq)
+            raise
         started = time.perf_counter()
         try:
             with self._under_way(row.seq, operation, started):

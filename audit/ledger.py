@@ -71,14 +71,12 @@ class Ledger:
         Or earlier, before a further call is sent. A crash between an answer and its consequence
         would make the same question be asked twice.
         """
-        if self._held.changes is not None:  # within another one
-            yield
-            return
-        self._held.changes = []
+        outer = self._held.changes
+        self._held.changes = outer or []
         try:
             yield
         finally:
-            changes, self._held.changes = self._held.changes, None
+            changes, self._held.changes = self._held.changes, None if outer is None else []
             self._writer.write(_all(changes))
 
     def doubt_unanswered(self) -> None:
@@ -105,6 +103,21 @@ class Ledger:
             self._writer.write(_all(self._held.changes))
             self._held.changes = []
         self._writer.write(change)
+
+    def not_sent(self, seq: int) -> None:
+        """Take back that a call was about to leave."""
+
+        def change(database: sqlite3.Connection) -> None:
+            database.execute(
+                "DELETE FROM attempts WHERE call_seq = ? AND attempt ="
+                " (SELECT attempts FROM calls WHERE seq = ?)",
+                (seq, seq),
+            )
+            database.execute(
+                "UPDATE calls SET state = 'planned', attempts = attempts - 1 WHERE seq = ?", (seq,)
+            )
+
+        self._write(change)
 
     def put_off(self, seq: int, latency_ms: float, outcome: str, *, doubtful: bool) -> None:
         """Record an attempt that another must follow; `doubtful`: it may have been carried out."""

@@ -1,30 +1,24 @@
 """An even pace that stays under every limit of an account, shared by all processes of the user.
 
-Every call takes a slot in a small SQLite file at the moment that it is sent. Slots are spaced
-evenly instead of in bursts, because services throttle bursts below their stated limit
-(Microsoft, "mitigate latency"). The moments of the last calls are kept too: a call that comes
-late for its slot is followed by others on time, and only the moments tell whether a window is full.
+Every call takes a slot in a small SQLite file shortly before it is sent. Slots are spaced evenly
+instead of in bursts, because services throttle bursts below their stated limit (Microsoft,
+"mitigate latency"). The moments at which the last calls left are kept too: a call that leaves late
+is followed by others on time, and only the moments tell whether a window is full.
 """
 
+import functools
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from audit.clock import Clock, utc
 from audit.errors import Stopped
+from audit.spacing import spacing_s, window_s
 from providers.base import Rate, Tier
-
-_MARGIN = 0.016
-_MARGIN_MIN_S = 0.00065
-"""How much wider than window / calls a slot is: this share of it, but no less than so many seconds,
-because many calls a second delay one another already in this machine."""
-
-_FOR_THE_NETWORK = 0.875
-"""The part of a window's margins by which one call may come later than another. The rest is for
-threads that wake up a little late: that costs nothing then."""
 
 _WIDEN = 1.5
 _WIDEST = 16.0
@@ -34,8 +28,9 @@ halves in this time: one throttle is forgotten after 35 s, the slowest pace afte
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS limits (name TEXT PRIMARY KEY, next_at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS sent (
-    name TEXT, number INTEGER, at REAL NOT NULL, PRIMARY KEY (name, number)
+CREATE TABLE IF NOT EXISTS slots (
+    name TEXT, number INTEGER, at REAL NOT NULL, left INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (name, number)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS throttles (
     account TEXT PRIMARY KEY, paused_until REAL NOT NULL, width REAL NOT NULL
@@ -47,19 +42,38 @@ CREATE TABLE IF NOT EXISTS months (
 """`limits` is as old as this file; what else was written into it before is of no use any more."""
 
 
-def spacing_s(rates: Sequence[Rate]) -> float:
-    """Return the seconds between calls that satisfy every rate; 0 without rates."""
-    return max(map(_slot_s, rates), default=0.0)
+_LEAD_S = 0.05
+"""How long before its moment a slot is taken: time to write down what is about to be sent."""
+
+_CLOCK_STEP_S = 1e-6
+"""A shorter wait may leave the clock as it is."""
+
+_DEAD_AFTER_S = 10.0
+"""A call that has not left so long after its moment never will: its process is dead."""
 
 
-def _slot_s(rate: Rate) -> float:
-    even_s = rate.per_s / rate.calls
-    return even_s + max(even_s * _MARGIN, _MARGIN_MIN_S)
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A moment (Unix seconds) at which one call may leave."""
+
+    at: float
+    _wait: Callable[[], None]
+
+    def wait(self) -> None:
+        """Wait for the moment; what is sent right after it keeps the limits."""
+        self._wait()
 
 
-def _window_s(rate: Rate) -> float:
-    """Return how far apart a call and the one `calls` later are kept as they are sent."""
-    return rate.per_s + _FOR_THE_NETWORK * (rate.calls * _slot_s(rate) - rate.per_s)
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A slot's moment and number, or no number and when there may be a slot."""
+
+    at: float
+    number: int | None
+
+
+def _at_once() -> None:
+    pass
 
 
 class Pacing:
@@ -75,7 +89,7 @@ class Pacing:
         self._database = _open(file)
         self._database_lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = {}
-        self._waiting: dict[str, float] = {}
+        self._waiting: dict[int, float] = {}
         weakref.finalize(self, self._database.close)
 
     def spacing_s(self, operation: str) -> float:
@@ -99,19 +113,44 @@ class Pacing:
 
         Raises Stopped when the month's quota is spent.
         """
-        name, rates = self._tier.limit(operation)
         began = self._clock.now()
-        if not rates and self._tier.calls_per_month is None and not self._is_paused(began):
-            return 0.0
+        self.reserve(operation).wait()
+        return self._clock.now() - began
+
+    def reserve(self, operation: str) -> Slot:
+        """Take the next slot of an operation, shortly before its moment.
+
+        Raises Stopped when the month's quota is spent.
+        """
+        name, rates = self._tier.limit(operation)
+        now = self._clock.now()
+        if not rates and self._tier.calls_per_month is None and not self._is_paused(now):
+            return Slot(now, _at_once)
         # A slot is awaited by one thread of a process; the others stand in line behind it.
         with self._turns.setdefault(name, threading.Lock()):
-            while (delay_s := self._take(name, rates)) > 0:
-                self._waiting[name] = self._clock.now() + delay_s
-                try:
-                    self._clock.sleep(delay_s)
-                finally:
-                    del self._waiting[name]
-        return self._clock.now() - began
+            while (taken := self._take(name, rates)).number is None:
+                self._sleep_until(taken.at - _LEAD_S, taken)
+        return Slot(taken.at, functools.partial(self._wait_for, name, taken))
+
+    def _wait_for(self, name: str, taken: "_Taken") -> None:
+        """Wait for a slot's moment and enter when its call really leaves."""
+        self._sleep_until(taken.at, taken)
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE slots SET at = max(at, ?), left = 1 WHERE name = ? AND number = ?",
+                (self._clock.now(), f"{self._account}#{name}", taken.number),
+            )
+
+    def _sleep_until(self, moment: float, taken: "_Taken") -> None:
+        ahead_s = moment - self._clock.now()
+        if ahead_s <= 0:
+            return
+        me = threading.get_ident()
+        self._waiting[me] = taken.at
+        try:
+            self._clock.sleep(ahead_s)
+        finally:
+            del self._waiting[me]
 
     def slow_down(self, seconds: float) -> None:
         """Let no process call this account for a while, and all call it more slowly then.
@@ -131,39 +170,40 @@ class Pacing:
                 (self._account, until, width),
             )
 
-    def _take(self, name: str, rates: Sequence[Rate]) -> float:
-        """Take a slot now and return 0, or return the seconds until there may be one."""
+    def _take(self, name: str, rates: Sequence[Rate]) -> "_Taken":
+        """Take a slot of the near future, or return when there may be one."""
         limit = f"{self._account}#{name}"
         with self._transaction():
             now = self._clock.now()
             self._check_quota(now)
             paused_until, width = self._throttle(now)
             number, last_at = self._last(limit)
-            if last_at > now:
+            if last_at > now + _LEAD_S:
                 self._set_back(limit, now)
             due = self._due(limit)
-            free_at = max(due, paused_until, self._windows_free_at(limit, number, rates))
-            if free_at > now:
-                return free_at - now
+            free_at = max(due, paused_until, self._windows_free_at(limit, number, rates, now))
+            if free_at - now > _LEAD_S + _CLOCK_STEP_S:
+                return _Taken(free_at, None)
+            at = max(free_at, now)
             if rates:
                 spacing = spacing_s(rates) * width
                 # A call that is late by less than a slot does not delay those that follow.
-                next_at = (due if now - due < spacing else now) + spacing
-                self._enter(limit, number, now, next_at)
+                next_at = (due if at - due < spacing else at) + spacing
+                self._enter(limit, number, at, next_at)
                 self._forget(limit, number - max(rate.calls for rate in rates))
             self._count(now)
-        return 0.0
+            return _Taken(at, number)
 
     def _last(self, limit: str) -> tuple[int, float]:
         """Return the number of the next call and the moment of the last one."""
         row = self._database.execute(
-            "SELECT number + 1, at FROM sent WHERE name = ? ORDER BY number DESC LIMIT 1", (limit,)
+            "SELECT number + 1, at FROM slots WHERE name = ? ORDER BY number DESC LIMIT 1", (limit,)
         ).fetchone()
         return row or (0, 0.0)
 
     def _set_back(self, limit: str, now: float) -> None:
         """Make the moments of calls that a clock set back has put into the future now."""
-        self._database.execute("UPDATE sent SET at = ?2 WHERE name = ?1 AND at > ?2", (limit, now))
+        self._database.execute("UPDATE slots SET at = ?2 WHERE name = ?1 AND at > ?2", (limit, now))
         self._database.execute("DELETE FROM limits WHERE name = ?", (limit,))
 
     def _due(self, limit: str) -> float:
@@ -171,24 +211,30 @@ class Pacing:
         row = found.fetchone()
         return float(row[0]) if row else 0.0
 
-    def _windows_free_at(self, limit: str, number: int, rates: Sequence[Rate]) -> float:
+    def _windows_free_at(self, limit: str, number: int, rates: Sequence[Rate], now: float) -> float:
         """Return when every rate's window has room for one more call."""
         free_at = 0.0
         for rate in rates:
             row = self._database.execute(
-                "SELECT at FROM sent WHERE name = ? AND number = ?", (limit, number - rate.calls)
+                "SELECT at, left FROM slots WHERE name = ? AND number = ?",
+                (limit, number - rate.calls),
             ).fetchone()
             if row:
-                free_at = max(free_at, row[0] + _window_s(rate))
+                at, left = row
+                # A call that has not left yet leaves now at the earliest.
+                left_at = at if left else max(at, min(now, at + _DEAD_AFTER_S))
+                free_at = max(free_at, left_at + window_s(rate))
         return free_at
 
     def _enter(self, limit: str, number: int, now: float, next_at: float) -> None:
         self._database.execute("INSERT OR REPLACE INTO limits VALUES (?, ?)", (limit, next_at))
-        self._database.execute("INSERT INTO sent VALUES (?, ?, ?)", (limit, number, now))
+        self._database.execute(
+            "INSERT INTO slots (name, number, at) VALUES (?, ?, ?)", (limit, number, now)
+        )
 
     def _forget(self, limit: str, number: int) -> None:
         """Forget the moments that no window needs any more."""
-        self._database.execute("DELETE FROM sent WHERE name = ? AND number <= ?", (limit, number))
+        self._database.execute("DELETE FROM slots WHERE name = ? AND number <= ?", (limit, number))
 
     def _is_paused(self, now: float) -> bool:
         with self._database_lock:

@@ -8,8 +8,8 @@ from itertools import islice
 
 from audit.calls import Call
 from audit.errors import UserError
-from audit.pacing import spacing_s
 from audit.progress import duration
+from audit.spacing import spacing_s
 from audit.types import Photo, Split
 from providers.base import Capabilities, Tier
 

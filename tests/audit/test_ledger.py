@@ -377,12 +377,27 @@ def test_answers_are_kept_when_the_thread_fails(ledger: Ledger, tmp_path: Path) 
     assert states_on_disk(tmp_path / "ledger.db") == ["done"]
 
 
-def test_one_commit_within_another_is_part_of_it(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.add(many(1))
-    (row,) = ledger.calls()
+def test_one_within_another_commits_at_its_own_end(ledger: Ledger, tmp_path: Path) -> None:
+    file = tmp_path / "ledger.db"
+    ledger.add(many(2))
+    first, second = (row.seq for row in ledger.calls())
     with ledger.together():
         with ledger.together():
-            ledger.done(row.seq, UTC, 1.0, {})
-        assert states_on_disk(tmp_path / "ledger.db") == ["planned"]
+            ledger.done(first, UTC, 1.0, {})
+        assert states_on_disk(file) == ["done", "planned"]
+        ledger.done(second, UTC, 1.0, {})
+        assert states_on_disk(file) == ["done", "planned"]
 
-    assert states_on_disk(tmp_path / "ledger.db") == ["done"]
+    assert states_on_disk(file) == ["done", "done"]
+
+
+def test_a_call_that_did_not_leave_after_all_is_planned_again(ledger: Ledger) -> None:
+    ledger.add(many(1))
+    (row,) = ledger.calls()
+    ledger.sent(row.seq, UTC)
+    ledger.put_off(row.seq, 1.0, "429", doubtful=False)
+    ledger.sent(row.seq, UTC)
+    ledger.not_sent(row.seq)
+
+    (again,) = ledger.calls()
+    assert (again.state, again.attempts, ledger.attempts_made()) == (CallState.PLANNED, 1, 1)
