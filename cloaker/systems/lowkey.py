@@ -3,7 +3,8 @@
 True to the release: sign steps from a random start; each network sees the photo plain and blurred,
 each as it is and mirrored; the distance is to the plain clean face, its mean is over 512 numbers
 (which LPIPS' weight depends on); half of LPIPS is that of the aligned crop, half that of the photo;
-no budget, no clamp before the end; the change may be anywhere in the photo (`whole_photo`).
+no budget, no clamp before the end; the change may be anywhere in the photo (`whole_photo`), and so
+ends without a fade where the aligned crop ends: a square that can be seen, unless it is false.
 
 `preset`: the paper has four networks, each once. The release loads four checkpoints into two
 networks and so counts two of them twice: `released` looks through the first two that are given.
