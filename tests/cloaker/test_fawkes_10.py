@@ -1,10 +1,19 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 from toy import run, scene_of, smooth_faces
 
+from audit.types import Cloak, Photo, Targets
 from cloaker.attack import Best
+from cloaker.cloaking import cloak_photos
+from cloaker.known_faces import KnownFaces
 from cloaker.levels import Parameters, resolve
 from cloaker.networks.base import ARCFACE_112, EmbeddingNetwork
 from cloaker.perceptual import dssim
@@ -234,3 +243,39 @@ def test_as_released_both_crops_are_stretched_and_the_difference_laid() -> None:
     # 110 is a quarter of the way from 100 to 140, and 10 / 51 of the way to 151.
     released = Fawkes10.laid(change, clean, _row("low", "legacy=true"))
     assert released.tolist() == pytest.approx([0, 50 - 63.75, 0])
+
+
+def _saved(
+    network: EmbeddingNetwork, photo: Photo, source: NDArray[np.uint8], row: Parameters, out: Path
+) -> tuple[NDArray[np.int16], float]:
+    """Return what a cloak changes in the saved photo, and the DSSIM on record."""
+    (record,) = cloak_photos(
+        Cloak("fawkes-1.0", "min", row, {network.name: ""}, Targets.SAME, 0),
+        [network],
+        [photo],
+        {},
+        read=lambda _: source,
+        faces=KnownFaces(out / "faces"),
+        out=out,
+        cache=out / "cache",
+    ).cloaked
+    cloaked = np.array(Image.open(out / record.file).convert("RGB"))
+    return cloaked.astype(np.int16) - source, record.dssim
+
+
+def test_only_as_released_has_the_saved_face_a_rectangle_of_another_colour(
+    network: EmbeddingNetwork, draw_photos: Callable[[int, int], list[Photo]], tmp_path: Path
+) -> None:
+    (photo,) = draw_photos(0, 1)
+    # Low in contrast, as a photo in fog: the release stretches it by far.
+    source = (np.array(Image.open(photo.path).convert("RGB")) // 3 + 90).astype(np.uint8)
+    row = _row("min", "steps=6", "learning_rate=2", "budget=0.05")
+    right, at_right = _saved(network, photo, source, row, tmp_path / "right")
+    legacy = {**row, "legacy": True}
+    released, at_released = _saved(network, photo, source, legacy, tmp_path / "released")
+    assert at_right <= 0.05 < at_released
+    assert np.abs(right).max() <= 15 < np.abs(released).max()
+    box = np.argwhere(np.abs(released).max(axis=2))
+    corner = tuple(box.min(axis=0))
+    assert np.abs(released[corner]).max() > 0
+    assert np.abs(right[corner]).max() == 0
