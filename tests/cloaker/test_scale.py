@@ -79,7 +79,7 @@ class Nodes:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        size = {"num_cpus": 1, "object_store_memory": 100_000_000}
+        size: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 100_000_000}
         self._cluster: Any = Cluster(
             initialize_head=True, head_node_args=size | {"include_dashboard": False}
         )
