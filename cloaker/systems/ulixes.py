@@ -19,6 +19,9 @@ Where the paper is silent or at odds with itself:
 - Ensembles 1 and 2 don't bound the sum of masks that are each within the budget: here the finished
   combination is shrunk into it.
 
+There is no wobble of the alignment unless it is set: it changes d(a, p) too, and where that happens
+to be little the stop rule would fire, long before the margin.
+
 Always different: the change lives in the photo's pixels (`cloaker.region`), and fades to nothing
 towards the border of the aligned crop that the network sees.
 """
