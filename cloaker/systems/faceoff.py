@@ -18,7 +18,7 @@ Different on purpose, since the released code doesn't do what it is meant to:
 
 Another unit: the margin and the constant are for distances in shares of that between the means
 (`cloaker.systems.faceoff_margin`). The release's margin of 6 and constant of .3 belong to raw
-embeddings, of people about 13 to 16 apart: .4 and 4 of these shares.
+embeddings, of people about 14 apart: .4 and 4 of these shares.
 
 Where the paper differs, the release is followed: the paper takes the mean of the distances to a
 person's photos, and the hinge against the farthest of all other people. The target is drawn from

@@ -4,8 +4,8 @@ Distances are between a face's embedding and two people's means. Embeddings diff
 network to network: so a margin `kappa` is a share of the distance between the two means, `span`.
 By the triangle inequality no embedding can have a larger margin than 1, whatever the network; at
 margin 0 it is as near to one as to the other. With `kappa_unit=raw` the margin and the loss are in
-the network's own unit, as released: made for embeddings that are not of unit length, such a margin
-can be out of reach on others.
+the network's own unit, as released. Between two people of LFW that is a median of 14 on one network
+here and 2 on another: on that, the release's margin of 6 is out of every embedding's reach.
 """
 
 from dataclasses import dataclass
