@@ -87,9 +87,9 @@ SYSTEMS: dict[str, Row] = {
         "cloaker.systems.fawkes_paper:FawkesPaper",
         {
             "steps": 1000,
-            "learning_rate": 0.5,
+            "learning_rate": 0.5,  # levels of a mid-grey pixel; tanh units with `legacy`
             "penalty": 1e10,
-            "target_among": 20,
+            "target_among": 20,  # the paper's K, which it doesn't give
             "legacy": False,
         },
         {  # `high` is the paper's (section 5.1); the others, ours, differ in their budget only
