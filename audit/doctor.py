@@ -44,8 +44,10 @@ def _disk() -> Row:
 
 def _weights() -> list[Row]:
     from cloaker import weights
+    from cloaker.networks.catalogue import CATALOGUE
 
-    real = [row.name for row in weights.list_weights() if row.installed is weights.State.INSTALLED]
+    rows = [row for row in weights.list_weights() if row.name in CATALOGUE]
+    real = [row.name for row in rows if row.installed is weights.State.INSTALLED]
     return [
         _row(
             "weights of real networks",

@@ -151,10 +151,11 @@ def optimise(
     faces = torch.arange(len(clean), device=clean.device)
     nowhere = torch.full((len(clean),), torch.inf, device=clean.device)
     best = Best(clean.clone(), nowhere, torch.zeros_like(nowhere), torch.zeros_like(faces))
+    visibility = scene.visibility if math.isfinite(budget) else _not_asked
     for number in range(steps):
         scene.at_step(number)
         pictures = system.pictures()
-        judged, dssim = system.judge(pictures), scene.visibility(pictures)
+        judged, dssim = system.judge(pictures), visibility(pictures)
         best.keep(faces, pictures.detach(), judged.detach(), dssim.detach(), budget)
         system.step(judged, dssim)
         best.steps[faces] += 1
@@ -165,8 +166,13 @@ def optimise(
     scene.at_step(steps)
     with torch.no_grad():
         pictures = system.within(system.pictures(), budget)
-        best.keep(faces, pictures, system.judge(pictures), scene.visibility(pictures), budget)
+        best.keep(faces, pictures, system.judge(pictures), visibility(pictures), budget)
     return best
+
+
+def _not_asked(pictures: Tensor) -> Tensor:
+    """Return no DSSIM at all: without a budget nobody asks for it."""
+    return pictures.new_zeros(len(pictures))
 
 
 def _without_finished(system: System, faces: Tensor) -> Tensor:
@@ -182,6 +188,8 @@ def _without_finished(system: System, faces: Tensor) -> Tensor:
 @torch.no_grad()
 def shrunk(pictures: Tensor, scene: Scene, budget: float) -> Tensor:
     """Return pictures moved towards the clean faces until their DSSIM is within the budget."""
+    if math.isinf(budget):
+        return pictures
 
     # By bisection a face, between the clean one (which always fits) and the given one.
     def at(factor: Tensor) -> Tensor:

@@ -1,0 +1,231 @@
+"""What each cloaking system does on real photos, on its own network and on others.
+
+    python benchmarks/cloak_effect.py FACES WEIGHTS --system fawkes-0.3 lowkey --level high
+
+For some people of LFW with enough photos, `--photos` of each are cloaked on the network `--own`.
+Two games are judged by every network, by the nearest face and by the nearest centroid, against the
+clean photos of as many decoys as asked for:
+
+- poison: the cloaked photos are enrolled, clean held-out ones of the same people are the probes;
+- evade: the held-out ones are enrolled, and the cloaked photos are the probes.
+
+Protection is the share of probes in which the person is not recognised (identification among all
+enrolled people). `control` is the same with the photos as they are. DSSIM is the largest of the
+photo's and the crop's, the shift that of unit embeddings on the network that judges; medians.
+"""
+
+import argparse
+import hashlib
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from real_photos import FILES, audit
+from torch import Tensor
+
+from audit.types import Cloak, CloakedPhoto, Photo, Targets
+from cloaker.cache import Cache
+from cloaker.cloaking import cloak_photos
+from cloaker.faces import Pixels
+from cloaker.known_faces import KnownFaces
+from cloaker.levels import SYSTEMS, resolve
+from cloaker.networks import registry
+from cloaker.networks.base import EmbeddingNetwork
+from cloaker.survey import Surveyor
+
+Embedded = Mapping[str, Tensor]
+"""By person: unit embeddings n x D."""
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Photos: to cloak and held out, of the protected; and those of decoys and of targets."""
+
+    train: Mapping[str, Sequence[Photo]]
+    held_out: Mapping[str, Sequence[Photo]]
+    decoys: Mapping[str, Sequence[Photo]]
+    targets: Mapping[str, Sequence[Photo]]
+
+
+def main() -> None:
+    """Print a row for each system, level and network."""
+    arguments = _arguments()
+    for name in {arguments.own, *arguments.judge}:
+        audit("weights", "add", name, str(arguments.weights / FILES[name]))
+    people = gather(arguments)
+    own = registry.load(arguments.own)
+    judges = [registry.load(name) for name in dict.fromkeys((arguments.own, *arguments.judge))]
+    print(
+        "| system | level | judge | DSSIM | shift | poison: nearest | centroid "
+        "| evade: nearest | centroid | s/photo |\n" + "|---" * 10 + "|"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), people, own, judges)
+        bench.show("control", "", people.train, [], 0.0)
+        for system in arguments.system:
+            for level in arguments.level:
+                bench.cloak(system, level, arguments.set)
+
+
+class Bench:
+    """Cloaks the protected people's photos and lets networks judge them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        people: People,
+        own: EmbeddingNetwork,
+        judges: Sequence[EmbeddingNetwork],
+    ) -> None:
+        self._folder, self._people, self._own = folder, people, own
+        self._faces = KnownFaces(folder / "faces")
+        cache = Cache(folder / "seen")
+        self._surveyors = [Surveyor(judge, self._faces, read, cache) for judge in judges]
+        self._names = [judge.name for judge in judges]
+
+    def cloak(self, system: str, level: str, settings: Sequence[str]) -> None:
+        """Cloak with a system at a level and print what comes of it."""
+        weights = {self._own.name: self._own.weights_sha256}
+        parameters = resolve(system, level, settings)
+        cloak = Cloak(system, level, parameters, weights, Targets.SAME, 0)
+        records: list[CloakedPhoto] = []
+        cloaked: dict[str, list[Photo]] = {}
+        began = time.perf_counter()
+        for person, photos in self._people.train.items():
+            out = self._folder / f"{system}-{level}"
+            made = cloak_photos(
+                cloak,
+                [self._own],
+                photos,
+                self._people.targets,
+                read=read,
+                faces=self._faces,
+                out=out,
+                cache=self._folder / "cache",
+            )
+            records += made.cloaked
+            cloaked[person] = [photo_of(out / row.file, person) for row in made.cloaked]
+        each_s = (time.perf_counter() - began) / max(len(records), 1)
+        self.show(system, level, cloaked, records, each_s)
+
+    def show(
+        self,
+        system: str,
+        level: str,
+        cloaked: Mapping[str, Sequence[Photo]],
+        records: Sequence[CloakedPhoto],
+        each_s: float,
+    ) -> None:
+        """Print one row a judge."""
+        dssim = statistics.median([max(r.dssim, r.dssim_crop) for r in records] or [0.0])
+        for name, surveyor in zip(self._names, self._surveyors, strict=True):
+            seen, clean, held_out, decoys = (
+                embedded(surveyor, group)
+                for group in (
+                    cloaked,
+                    self._people.train,
+                    self._people.held_out,
+                    self._people.decoys,
+                )
+            )
+            shifts = [
+                float((a - b).norm())
+                for who in seen
+                for a, b in zip(seen[who], clean[who], strict=False)
+            ]
+            games = [(seen, held_out), (held_out, seen)]
+            rates = [
+                f"{100 * protection(enrolled, decoys, probes, centroid=centroid):.0f} %"
+                for enrolled, probes in games
+                for centroid in (False, True)
+            ]
+            row = (system, level, name, f"{dssim:.4f}", f"{statistics.median(shifts):.2f}")
+            print("| " + " | ".join((*row, *rates, f"{each_s:.1f}")) + " |", flush=True)
+
+
+def protection(enrolled: Embedded, decoys: Embedded, probes: Embedded, *, centroid: bool) -> float:
+    """Return the share of probes that are not recognised, each person enrolled beside all decoys."""
+    missed = total = 0
+    for person, faces in probes.items():
+        gallery = {**decoys, person: enrolled[person]}
+        names = list(gallery)
+        scores = torch.stack([scored(faces, gallery[name], centroid=centroid) for name in names])
+        best = scores.argmax(dim=0).tolist()
+        missed += sum(names[index] != person for index in best)
+        total += len(faces)
+    return missed / total
+
+
+def scored(probes: Tensor, faces: Tensor, *, centroid: bool) -> Tensor:
+    """Return each probe's likeness to a person's nearest face, or to their centroid."""
+    if centroid:
+        return probes @ torch.nn.functional.normalize(faces.mean(dim=0), dim=0)
+    return (probes @ faces.T).amax(dim=1)
+
+
+def embedded(surveyor: Surveyor, people: Mapping[str, Sequence[Photo]]) -> dict[str, Tensor]:
+    """Return the unit embeddings of each person's photos in which a face is found."""
+    result = {}
+    for person, photos in people.items():
+        survey = surveyor.survey(photos)
+        found = [seen[0].embedding for p in photos if not isinstance(seen := survey[p.sha256], str)]
+        result[person] = torch.nn.functional.normalize(torch.stack(found), dim=1)
+    return result
+
+
+def gather(arguments: argparse.Namespace) -> People:
+    """Divide LFW: the protected have the most photos, the next ones are targets, then decoys."""
+    folders = [path for path in (arguments.faces / "lfw").iterdir() if path.is_dir()]
+    by_size = sorted(folders, key=lambda path: (-len(list(path.iterdir())), path.name))
+    photos = {path.name: photos_in(path) for path in by_size}
+    names, count = list(photos), arguments.photos
+    protected = names[: arguments.people]
+    targets = names[arguments.people : arguments.people + arguments.targets]
+    decoys = names[arguments.people + arguments.targets :][: arguments.decoys]
+    return People(
+        train={name: photos[name][:count] for name in protected},
+        held_out={name: photos[name][count : 2 * count] for name in protected},
+        decoys={name: photos[name][:count] for name in decoys},
+        targets={name: photos[name][:count] for name in targets},
+    )
+
+
+def photos_in(folder: Path) -> list[Photo]:
+    """Return a person's photos by name."""
+    return [photo_of(file, folder.name) for file in sorted(folder.iterdir())]
+
+
+def photo_of(file: Path, person: str) -> Photo:
+    """Return a file as a photo."""
+    return Photo(hashlib.sha256(file.read_bytes()).hexdigest(), person, file, 0, 0)
+
+
+def read(photo: Photo) -> Pixels:
+    """Return a photo's pixels, height x width x 3."""
+    return np.asarray(Image.open(photo.path).convert("RGB"))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("faces", type=Path)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--own", default="edgeface_xxs", choices=FILES)
+    parser.add_argument("--judge", nargs="+", default=["mfn_ms1m_y1", "mfn_casia_b"], choices=FILES)
+    parser.add_argument("--system", nargs="+", default=["fawkes-0.3"], choices=SYSTEMS)
+    parser.add_argument("--level", nargs="+", default=["high"])
+    parser.add_argument("--set", nargs="*", default=[])
+    parser.add_argument("--people", type=int, default=3)
+    parser.add_argument("--photos", type=int, default=10)
+    parser.add_argument("--targets", type=int, default=20)
+    parser.add_argument("--decoys", type=int, default=60)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
