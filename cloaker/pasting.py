@@ -17,6 +17,8 @@ from cloaker.networks.base import EmbeddingNetwork, Points
 from cloaker.perceptual import WINDOW_PX, dssim
 from cloaker.region import FaceRegion
 
+_COMPRESS_LEVEL = 3  # of photos: 2.4 times as fast as zlib's own 6, and 1 % larger
+
 
 class Carried(Protocol):
     """What a photo's file holds beside its RGB pixels, and its cloaked copy keeps.
@@ -66,7 +68,7 @@ def measure(
     seen = [face.region.visibility(face.region.cut(cloaked)) for face in faces]
     box = functools.reduce(Box.joined, (face.region.box for face in faces))
     before, after = (box.of(planes(pixels)).float() for pixels in (source, cloaked))
-    change = (after - before).double()
+    change = after - before
     shifts = {
         network.name: max(_shift(source, cloaked, face, network) for face in faces)
         for network in (*networks, *judges)
@@ -76,7 +78,7 @@ def measure(
         dssim=max(at_photo for at_photo, _ in seen),
         dssim_crop=max(at_crop for _, at_crop in seen),
         dssim_photo=_dssim_of_photo(source, cloaked, box),
-        l2=float(change.square().sum().sqrt()),
+        l2=float(change.square().sum(dtype=torch.float64).sqrt()),
         linf=float(change.abs().max()),
         embedding_shift=sum(own) / len(own),
         embedding_shifts=shifts,
@@ -118,7 +120,13 @@ def encode_png(
         cloaked = _transparent(source, cloaked, carried.rgba)
     stream = io.BytesIO()
     picture = Image.fromarray(cloaked)
-    picture.save(stream, format="PNG", pnginfo=info, icc_profile=profile or None)
+    picture.save(
+        stream,
+        format="PNG",
+        pnginfo=info,
+        icc_profile=profile or None,
+        compress_level=_COMPRESS_LEVEL,
+    )
     return stream.getvalue()
 
 

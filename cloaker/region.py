@@ -60,9 +60,16 @@ class FaceRegion:
         self._matrices = {crop: shifted(matrix, self.box) for crop, matrix in matrices.items()}
         self._device, self._whole = device, whole
         self.clean = self.cut(pixels)
-        self._at_photo = Dssim(self.clean[None])
-        self._at_crops = {crop: Dssim(self.aligned(self.clean, crop)[None]) for crop in matrices}
         self.working, self.working_matrices = self._working()
+
+    @functools.cached_property
+    def _at_photo(self) -> Dssim:
+        return Dssim(self.clean[None])
+
+    @functools.cached_property
+    def _at_crops(self) -> dict[Crop, Dssim]:
+        crops = self._matrices
+        return {crop: Dssim(self.aligned(self.clean, crop)[None]) for crop in crops}
 
     def cut(self, pixels: Pixels) -> Tensor:
         """Return the region of a photo of the same size, float32 3 x height x width."""
