@@ -1,7 +1,7 @@
 """Many photos: whether memory stays flat and the rate steady, and what a second Ray worker gains.
 
     OMP_NUM_THREADS=1 python benchmarks/cloak_scale.py photos --photos 1000
-    OMP_NUM_THREADS=1 python benchmarks/cloak_scale.py ray --photos 64 --repeats 3
+    OMP_NUM_THREADS=1 python benchmarks/cloak_scale.py ray --photos 256 --repeats 3
 
 Photos are of drawn people, cloaked with a bundled network. `photos` cloaks one person's photos in
 this process. It prints the memory and the rate of each tenth of them, also in seconds of the
