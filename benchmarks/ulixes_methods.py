@@ -65,7 +65,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--people", type=int, default=8)
     parser.add_argument("--photos", type=int, default=5, help="of each person")
     parser.add_argument("--method", nargs="+", default=list(METHODS), choices=METHODS)
-    parser.add_argument("--margin", nargs="+", default=["0.2", "1.0"])
+    parser.add_argument("--margin", nargs="+", default=["0.2", "1.0", "2.0"])
     parser.add_argument("--budget", default="inf", help="largest DSSIM")
     return parser.parse_args()
 
