@@ -1,9 +1,10 @@
 """The cloaking stage of a run: which photos, with which cloak, into which files."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from audit.errors import UserError
 from audit.experiment import Experiment
@@ -34,11 +35,12 @@ _PNG_BYTES_PER_PIXEL = 2  # of a photo: noise does not compress
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One arm's cloaking: its photos by person, and where their cloaked files go."""
+    """One arm's cloaking: its photos by person, towards whom, where their cloaked files go."""
 
     arm: Arm
     cloak: Cloak
     photos: Mapping[str, tuple[Photo, ...]]
+    candidates: Mapping[str, Sequence[Photo]]
     folder: Path
 
 
@@ -51,15 +53,16 @@ def jobs(
     """
     arms = [arm for arm in experiment.arms() if not arm.is_control]
     split = prepared.split
-    per_person = split.train if experiment.game is Game.POISON else split.probe
+    own = split.train if experiment.game is Game.POISON else split.probe
     return [
         Job(
             arm=arm,
             cloak=cloak_of(experiment, arm.system, arm.level, networks),
             photos={
                 person: cloaked_photos(photos, arm.cloaked_fraction)
-                for person, photos in per_person.items()
+                for person, photos in (split.decoy if arm.changes_decoys else own).items()
             },
+            candidates=split.train if arm.changes_decoys else split.target or split.decoy,
             folder=folder if len(arms) == 1 else folder / arm.name,
         )
         for arm in arms
@@ -102,6 +105,20 @@ def cloak_of(experiment: Experiment, system: str, level: str, networks: Mapping[
         targets=experiment.targets,
         seed=experiment.seed,
     )
+
+
+def parameters_by_arm(experiment: Experiment) -> dict[str, dict[str, Any]]:
+    """Return every cloaked arm's resolved parameters, None where one is unlimited."""
+    from cloaker import levels
+
+    return {
+        arm.name: {
+            key: None if value == math.inf else value
+            for key, value in levels.resolve(arm.system, arm.level, experiment.set).items()
+        }
+        for arm in experiment.arms()
+        if not arm.is_control
+    }
 
 
 def cloak_all(
@@ -172,7 +189,7 @@ def _cloak_job(
                 job.cloak,
                 networks,
                 photos,
-                prepared.split.target or prepared.split.decoy,
+                job.candidates,
                 out=job.folder,
                 device=device,
                 generated_set=prepared.photo_set.generated,

@@ -45,9 +45,13 @@ class Service:
     fresh: bool = False
 
     def shares(self, arms: Sequence[Arm]) -> bool:
-        """Tell whether arms use one gallery: where there are several and people can be exchanged."""
+        """Tell whether arms use one gallery.
+
+        They do where there are several, people can be exchanged, and all have the same decoys.
+        """
         can = self.capabilities.has("remove_person") or self.capabilities.has("remove_faces")
-        return can and len(arms) > 1 and not self.fresh
+        alike = not any(arm.changes_decoys for arm in arms)
+        return can and alike and len(arms) > 1 and not self.fresh
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,9 +119,20 @@ class Experiment(BaseModel):
 
     def arms(self) -> tuple[Arm, ...]:
         """Return the control arm and one arm for each system and level."""
+        from cloaker.levels import SYSTEMS
+
         control = Arm("control", self.game, "none", "none", None, 0.0)
+        others = {name for name, row in SYSTEMS.items() if row.photos != "person"}
         cloaked = (
-            Arm(f"{system}-{level}", self.game, system, level, self.targets, self.cloaked_fraction)
+            Arm(
+                f"{system}-{level}",
+                self.game,
+                system,
+                level,
+                self.targets,
+                self.cloaked_fraction,
+                changes_decoys=system in others,
+            )
             for system in self.system
             for level in self.level
             if level != "none"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from audit import manifest, preparation, results, services, settings
+from audit import cloaks, manifest, preparation, results, services, settings
 from audit.clock import utc
 from audit.errors import AuditError, ServiceRefused, Stopped
 from audit.experiment import Experiment
@@ -102,6 +102,7 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
         **manifest.environment(),
         device=_device(experiment.device) if names else "",
         weights=weights(names),
+        cloaks=cloaks.parameters_by_arm(experiment),
         cloak_networks=[name for name in experiment.network if name in names],
         photo_set_sha256=photo_set.sha256,
         photo_set_generated=photo_set.generated,

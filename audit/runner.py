@@ -16,6 +16,7 @@ from typing import Any
 from audit import cloaks, manifest, preparation, purge, records, services
 from audit.calls import CallRow, CallState
 from audit.clock import utc
+from audit.errors import UserError
 from audit.execution import Budget, Executor
 from audit.expansion import Service, expand
 from audit.experiment import Experiment, read_toml, resolve, to_toml
@@ -28,6 +29,7 @@ from audit.progress import Progress
 from audit.pulse import Pulse
 from audit.sending import Sender
 from audit.steps import Steps
+from audit.types import Arm, Game
 from audit.uploads import Uploads
 from audit.workers import Workers
 from providers.base import Provider
@@ -212,9 +214,26 @@ def _check_cloaks(experiment: Experiment) -> None:
     for arm in experiment.arms():
         if not arm.is_control:
             levels.resolve(arm.system, arm.level, experiment.set)
+            _check_arm(arm, levels.row_of(arm.system).photos)
     names = preparation.networks_of(experiment)
     if names:
         from cloaker.device import resolve
 
         resolve(experiment.device)
         records.weights(names)
+
+
+def _check_arm(arm: Arm, whose: str) -> None:
+    """Raise UserError for a system that can't be an arm of this game."""
+    if whose == "sybil":
+        raise UserError(
+            f"{arm.system} cloaks the photos of an identity made up beside the protected person, "
+            "towards her cloaked photos: no arm has both.",
+            remedy="`audit cloak SYBIL --towards CLOAKED` makes the photos; put them into the photo "
+            "folder as a person of their own",
+        )
+    if whose == "others" and arm.game is Game.EVADE:
+        raise UserError(
+            f"{arm.system} changes what is enrolled, and --game evade enrols clean photos.",
+            expected="--game poison",
+        )

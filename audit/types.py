@@ -174,7 +174,10 @@ class CloakedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One gallery's content and one set of probes. The control arm has level `none`."""
+    """One gallery's content and one set of probes. The control arm has level `none`.
+
+    `changes_decoys`: other people's photos are cloaked instead of the protected person's.
+    """
 
     name: str
     game: Game
@@ -182,6 +185,7 @@ class Arm:
     level: str
     targets: Targets | None
     cloaked_fraction: float
+    changes_decoys: bool = False
 
     @property
     def is_control(self) -> bool:

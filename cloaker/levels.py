@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from audit.errors import UserError
 
@@ -33,11 +33,16 @@ COMMON: Parameters = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A cloaking system: where its class is, its parameters, and what each level changes."""
+    """A cloaking system: where its class is, its parameters, and what each level changes.
+
+    `photos` are whose it cloaks: the protected person's, those of `others` for her sake, or, for a
+    `sybil`, those of one identity made up beside her.
+    """
 
     system: str
     defaults: Parameters
     levels: Mapping[str, Parameters]
+    photos: Literal["person", "others", "sybil"] = "person"
 
     def load(self) -> "type[System]":
         """Import the system's class."""
@@ -108,6 +113,7 @@ SYSTEMS: dict[str, Row] = {
             "mid": {"budget": 0.005},
             "high": {"budget": 0.007},
         },
+        photos="sybil",
     ),
     "foggysight": Row(
         "cloaker.systems.foggysight:FoggySight",
@@ -127,6 +133,7 @@ SYSTEMS: dict[str, Row] = {
             "mid": {"epsilon": 0.25, "steps": 1000},
             "high": {"epsilon": 0.5, "steps": 2000, "start": 3.0},
         },
+        photos="others",
     ),
     "ulixes": Row(
         "cloaker.systems.ulixes:Ulixes",
