@@ -124,7 +124,10 @@ class Enrolment:
             held = next((person for person in self._everyone(row) if person.tag == tag), None)
             return {"person_id": held.id} if held else None
 
-        self._unless_there(row, send, {"person_id": tag}, find)
+        if self._provider.capabilities.lists_people:
+            self._unless_there(row, send, {"person_id": tag}, find)
+        else:  # a person without faces can't be seen there, but is refused if there already
+            self._unless_there(row, send, {"person_id": tag})
 
     def _unless_there(
         self,

@@ -142,7 +142,7 @@ def _finished(recipe: Recipe, changed: Sequence[tuple[Task, Change]], optimising
     allowed = math.inf if cloak.parameters.get("legacy") else budget
     cloaked = source
     for face, (_, change) in zip(faces, changed, strict=True):
-        cloaked = face.region.put(cloaked, face.region.changed(change.pixels, allowed))
+        cloaked = face.region.added(cloaked, face.region.changed(change.pixels, allowed))
     carried = recipe.carried(first.photo) if recipe.carried else None
     png = encode_png(source, cloaked, carried, recipe.text)
     figures = measure(source, decode_png(png), faces, recipe.networks, recipe.judges)

@@ -112,10 +112,11 @@ class FaceRegion:
 
         return at(_largest(lambda factor: max(self.visibility(at(factor))) <= budget))
 
-    def put(self, pixels: Pixels, region: Tensor) -> Pixels:
-        """Return a copy of a photo with the region in its place."""
+    def added(self, pixels: Pixels, region: Tensor) -> Pixels:
+        """Return a copy of a photo, which may hold other changed faces, with this one's change."""
         photo = np.array(pixels)
-        self.box.of(planes(photo)).copy_(region)
+        part = self.box.of(planes(photo))
+        part.copy_((part.to(region) + region - self.clean).clamp(0, 255))
         return photo
 
     def _working(self) -> tuple[Tensor, dict[Crop, Similarity]]:

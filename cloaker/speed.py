@@ -53,9 +53,9 @@ def cloak(
         goals = own.new_ones(count, _GOALS_MAX, own.shape[1])
         scene.look(network, list(own), list(goals))
     at_work = row_of(system).load()(scene, parameters, range(count))
-    best = optimise(at_work, steps=steps, budget=float(parameters["budget"]))
+    best = optimise(at_work, steps=steps, budget=at_work.limit(parameters))
     best.judged.sum().item()  # waits for a GPU to finish
 
 
-_GOALS_MAX = 5
+_GOALS_MAX = 6
 """As many goals as any system has for a face."""

@@ -128,3 +128,15 @@ def test_two_crops_share_a_region_that_holds_both(draw: Draw, finder: FaceFinder
         exact = align(planes(pixels), similarity(found.landmarks, crop.points), crop)
         (seen,) = batch.crops(batch.clean, crop)
         assert (seen - exact)[:, 8:-8, 8:-8].abs().mean() < 1
+
+
+def test_the_changes_of_faces_that_overlap_are_added(draw: Draw, finder: FaceFinder) -> None:
+    pixels = np.full((200, 200, 3), 100, np.uint8)
+    (found, *_) = finder.find(draw(1, 0))
+    places = [found.landmarks, tuple((x + 9, y) for x, y in found.landmarks)]
+    cloaked = pixels
+    for landmarks in places:
+        face = FaceRegion(pixels, landmarks, [ARCFACE_112], CPU, whole=True)
+        cloaked = face.added(cloaked, face.clean + 20)
+
+    assert (cloaked == 140).all()

@@ -42,8 +42,7 @@ def run(
 ) -> Best:
     """Run a system on a scene with given parameters."""
     at_work = system(scene, parameters, seeds or list(range(len(scene.clean))))
-    budget, steps = float(parameters["budget"]), int(parameters["steps"])
-    return optimise(at_work, steps=steps, budget=budget)
+    return optimise(at_work, steps=int(parameters["steps"]), budget=system.limit(parameters))
 
 
 def vectors(goals: Sequence[Goal], network: int = 0) -> list[Tensor]:
