@@ -30,6 +30,10 @@ def cloak(
         typer.Option("--set", help="A parameter of the system, key=value. Repeatable."),
     ] = None,
     targets: Annotated[str, typer.Option(help="same or separate.")] = "same",
+    towards: Annotated[
+        Path | None,
+        typer.Option(help="Photos of whom to cloak towards. [the other people of PHOTOS]"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the cloaks.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
     ray: Annotated[
@@ -51,7 +55,8 @@ def cloak(
     given |= {"network": network} if network else {}
     given |= {"set": parameters} if parameters else {}
     experiment = resolve(None, {"provider": "mock", "system": [system], "level": [level]} | given)
-    rows = cloak_folder(photos, out, experiment, Progress(quiet=quiet), ray=ray)
+    progress = Progress(quiet=quiet)
+    rows = cloak_folder(photos, out, experiment, progress, towards=towards, ray=ray)
     table(rows, as_json=as_json)
 
 

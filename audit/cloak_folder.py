@@ -31,17 +31,23 @@ class Interrupted(AuditError):  # noqa: N818 - what a person did, not a fault
 
 
 def cloak_folder(
-    photos: Path, out: Path, experiment: Experiment, progress: Progress, *, ray: str | None = None
+    photos: Path,
+    out: Path,
+    experiment: Experiment,
+    progress: Progress,
+    *,
+    towards: Path | None = None,
+    ray: str | None = None,
 ) -> list[dict[str, Any]]:
     """Cloak every person of a folder towards the others; return a row for each file.
 
     A folder that holds photos itself is one person. Somebody alone is cloaked towards the bundled
     generated people. Files keep their names: OUT/person/name.png, each written when it is finished,
     and OUT/cloaks.jsonl once all are. What can't be cloaked gets no file, and its row says why.
-    `ray` is the address of the Ray cluster that cloaks, None = this process.
+    `towards` holds the photos of the people to cloak towards instead, as `photos` does. `ray` is the address of the Ray cluster that cloaks, None = this process.
     """
     try:
-        return _cloak_folder(photos, out, experiment, progress, ray)
+        return _cloak_folder(photos, out, experiment, progress, towards, ray)
     except KeyboardInterrupt:
         raise Interrupted(
             "interrupted; the same command goes on after the last finished photos"
@@ -49,19 +55,29 @@ def cloak_folder(
 
 
 def _cloak_folder(
-    photos: Path, out: Path, experiment: Experiment, progress: Progress, ray: str | None
+    photos: Path,
+    out: Path,
+    experiment: Experiment,
+    progress: Progress,
+    towards: Path | None,
+    ray: str | None,
 ) -> list[dict[str, Any]]:
     from cloaker.device import resolve
     from cloaker.networks import registry
 
     device = resolve(experiment.device)
     (out / "cloaks.jsonl").unlink(missing_ok=True)  # it would tell of files that are replaced now
-    with _one_folder_per_person(photos) as root, _workers(ray, device) as work:
+    with (
+        _one_folder_per_person(photos) as root,
+        _one_folder_per_person(towards or photos) as others,
+        _workers(ray, device) as work,
+    ):
         photo_set = _load(root, experiment, device, progress)
+        targets = load_photos(others, device, progress) if towards else None
         refuse_bundled_networks(photo_set, experiment.network)
         networks = [registry.load(name, device) for name in experiment.network]
         judges = [registry.load(name, device) for name in _judges(experiment, photo_set)]
-        order = _Order(photo_set, out, experiment, networks, judges, progress)
+        order = _Order(photo_set, targets, out, experiment, networks, judges, progress)
         rows = [row for person in photo_set.people for row in order.cloak(person, device, work)]
     private_folder(out)
     write_jsonl(out / "cloaks.jsonl", order.records)
@@ -128,6 +144,7 @@ class _Order:
     """One call of `cloak_folder`."""
 
     photo_set: PhotoSet
+    targets: PhotoSet | None
     out: Path
     experiment: Experiment
     networks: Sequence["EmbeddingNetwork"]
@@ -180,6 +197,8 @@ class _Order:
         return cloak_of(self.experiment, system, level, weights)
 
     def _candidates(self, person: str, device: str) -> Mapping[str, Sequence[Photo]]:
+        if self.targets:
+            return {who: self.targets.of(who) for who in self.targets.people}
         others = {who: self.photo_set.of(who) for who in self.photo_set.people if who != person}
         if others:
             return others

@@ -69,6 +69,7 @@ def test_the_study_of_2021_takes_at_most_two_fifths_of_the_calls_in_one_gallery(
     number=st.integers(1, 4),
     fresh=st.booleans(),
 )
+@settings(deadline=None)
 def test_every_arm_has_everybody_enrolled_once_before_it_is_probed(
     provider: str,
     gallery: str | None,

@@ -82,3 +82,17 @@ def test_the_parameters_of_a_run_are_on_record(
     manifest = json.loads((tmp_path / "audit-runs" / "set" / "manifest.json").read_text())
     parameters = manifest["cloaks"]["fawkes-1.0-min"]
     assert (parameters["steps"], parameters["legacy"], parameters["budget"]) == (2, False, 0.002)
+
+
+def test_somebody_else_s_photos_are_cloaked_towards_a_folder_of_the_person_s(
+    audit_here: Audit, tmp_path: Path, people: Path
+) -> None:
+    done = audit_here(
+        *("cloak", str(people / "person-001"), "--towards", str(people / "person-000")),
+        *("--system", "sybil", "--level", "min", "--set", "steps=2", "--out", "sybils", "--quiet"),
+    )
+
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "sybils" / "cloaks.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert {(row["person"], row["target"]) for row in rows} == {("person-001", "person-000")}
