@@ -151,7 +151,9 @@ def optimise(
     faces = torch.arange(len(clean), device=clean.device)
     nowhere = torch.full((len(clean),), torch.inf, device=clean.device)
     best = Best(clean.clone(), nowhere, torch.zeros_like(nowhere), torch.zeros_like(faces))
-    visibility = scene.visibility if math.isfinite(budget) else _not_asked
+    # A system may heed a budget that its best iterate need not keep.
+    heeded = min(budget, float(system.parameters["budget"]))
+    visibility = scene.visibility if math.isfinite(heeded) else _not_asked
     for number in range(steps):
         scene.at_step(number)
         pictures = system.pictures()

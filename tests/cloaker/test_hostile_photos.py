@@ -167,13 +167,18 @@ def test_what_has_no_face_to_cloak_gets_a_reason_and_no_file(
     assert [path.name for path in (tmp_path / "out" / "ann").iterdir()] == ["cloaked.png"]
 
 
+def cut_off(picture: Image.Image, finder: FaceFinder) -> Image.Image:
+    """Return a photo without a strip of its face, which MTCNN may find or not."""
+    (face, *_) = finder.find(np.asarray(picture))
+    return picture.crop((round(face.left + 0.12 * face.width), 0, *picture.size))
+
+
 def test_a_face_at_the_border_is_cloaked_up_to_it(
     folder: Folder, tmp_path: Path, finder: FaceFinder, cloak_all: Callable[..., Rows]
 ) -> None:
-    picture = folder.face()
-    (face, *_) = finder.find(np.asarray(picture))
-    edge = round(face.left + 0.12 * face.width)
-    source = folder.save("border.png", picture.crop((edge, 0, *picture.size)))
+    cut = (cut_off(folder.face(), finder) for _ in range(9))
+    picture = next(picture for picture in cut if len(finder.find(np.asarray(picture))) == 1)
+    source = folder.save("border.png", picture)
     assert cloak_all()["ann/border.png"] == ""
     copies(tmp_path, finder, [source])
 
