@@ -51,9 +51,12 @@ class System:
     """One cloaking algorithm at work on a batch of N faces.
 
     Tensors kept in `rows` have N as their first dimension: faces that are finished leave them.
+    `late` names the parameters that `laid` alone reads: cloaks that differ in nothing else are
+    optimised once.
     """
 
     needs_candidates: ClassVar[bool] = False
+    late: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, scene: Scene, parameters: Parameters, seeds: Sequence[int]) -> None:
         """Begin with a scene's clean faces; `seeds` has a number for each, for random starts."""
@@ -98,12 +101,6 @@ class System:
     def within(self, pictures: Tensor, budget: float) -> Tensor:
         """Return pictures that are within the budget of DSSIM: shrunk towards the clean faces."""
         return shrunk(pictures, self.scene, budget)
-
-    @classmethod
-    def finish(cls, change: Tensor, parameters: Parameters) -> Tensor:
-        """Return the change of the best iterates, N x 3 x height x width, as it is to be saved."""
-        del parameters
-        return change
 
     @classmethod
     def laid(cls, change: Tensor, clean: Tensor, parameters: Parameters) -> Tensor:

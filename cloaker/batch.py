@@ -44,14 +44,30 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A face's best iterate less the clean face, 3 x height x width, after so many steps.
+
+    It is on the working grid. Of a system with late parameters it is float16 in main memory, so
+    that a kept one and a new one make the same bytes.
+    """
+
+    pixels: Tensor
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
-    """A face to be cloaked: where it is, each network's raw embedding of it, and its goal."""
+    """A face to be cloaked: where it is, each network's raw embedding of it, and its goal.
+
+    `change` is what it was once optimised to, where that is known.
+    """
 
     photo: Photo
     landmarks: Points
     own: tuple[Tensor, ...]
     seed: int
     goal: Goal
+    change: Change | None = None
 
 
 Batch = Sequence[Sequence[Task]]
@@ -60,10 +76,11 @@ Batch = Sequence[Sequence[Task]]
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A cloaked photo: its record and its file's bytes."""
+    """A cloaked photo: its record, its file's bytes, and its faces' changes worth keeping."""
 
     record: CloakedPhoto
     png: bytes
+    changes: tuple[Change, ...]
 
 
 Outcome = tuple[str, Made | str]
@@ -83,14 +100,6 @@ class Working:
         return self.feathered
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A face's change on the working grid, 3 x height x width, after so many steps."""
-
-    pixels: Tensor
-    steps: int
-
-
 def cloak_batch(
     recipe: Recipe, batch: Batch, on_step: Callable[[int], None] = lambda _: None
 ) -> Iterator[Outcome]:
@@ -105,11 +114,14 @@ def cloak_batch(
     if not faces:
         return
     tasks, workings = zip(*faces, strict=True)
-    made = changes(tasks, workings, recipe.cloak, recipe.networks, on_step)
+    made = [task.change for task in tasks if task.change]
+    if len(made) < len(tasks):
+        # All of them, since rounding differs with the number of faces.
+        made = changes(tasks, workings, recipe.cloak, recipe.networks, on_step)
     share_s = (time.monotonic() - start) / len(faces)
     by_photo: dict[str, list[tuple[Task, Change]]] = {}
     for task, change in zip(tasks, made, strict=True):
-        by_photo.setdefault(task.photo.sha256, []).append((task, change))
+        by_photo.setdefault(task.photo.sha256, []).append((task, task.change or change))
     for sha256, changed in by_photo.items():
         try:
             yield sha256, _finished(recipe, changed, share_s * len(changed))
@@ -140,9 +152,11 @@ def _finished(recipe: Recipe, changed: Sequence[tuple[Task, Change]], optimising
     source, budget = recipe.read(first.photo), float(cloak.parameters["budget"])
     faces = [CloakedFace(task.landmarks, _region(recipe, task, source)) for task, _ in changed]
     allowed = math.inf if cloak.parameters.get("legacy") else budget
-    cloaked = source
+    system, cloaked = row_of(cloak.system).load(), source
     for face, (_, change) in zip(faces, changed, strict=True):
-        cloaked = face.region.added(cloaked, face.region.changed(change.pixels, allowed))
+        clean = face.region.working
+        laid = system.laid(change.pixels.to(clean), clean, cloak.parameters)
+        cloaked = face.region.added(cloaked, face.region.changed(laid, allowed))
     carried = recipe.carried(first.photo) if recipe.carried else None
     png = encode_png(source, cloaked, carried, recipe.text)
     figures = measure(source, decode_png(png), faces, recipe.networks, recipe.judges)
@@ -160,7 +174,8 @@ def _finished(recipe: Recipe, changed: Sequence[tuple[Task, Change]], optimising
         seconds=optimising_s + time.monotonic() - start,
         **asdict(figures),
     )
-    return Made(record, png)
+    new = tuple(change for task, change in changed if system.late and not task.change)
+    return Made(record, png, new)
 
 
 def changes(
@@ -205,11 +220,9 @@ def _together(
         budget=system.limit(parameters),
         on_step=on_step,
     )
-    moved = parts(system.finish(best.pictures - clean, parameters))
-    return [
-        Change(system.laid(pixels, face, parameters), int(steps))
-        for pixels, face, steps in zip(moved, parts(clean), best.steps.tolist(), strict=True)
-    ]
+    moved = best.pictures - clean
+    pixels = [part.half().cpu() if system.late else part for part in parts(moved)]
+    return list(map(Change, pixels, best.steps.tolist()))
 
 
 def wobbles(tasks: Sequence[Task], size_px: float, steps: int) -> Tensor | None:

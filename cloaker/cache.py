@@ -1,14 +1,18 @@
 """Results kept between runs, each written whole or not at all."""
 
+import io
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from audit.types import CloakedPhoto
 
@@ -59,6 +63,28 @@ class Cache:
             return None
         _place(png, out)
         return record
+
+    def put_arrays(self, key: str, arrays: Sequence[NDArray[Any]]) -> None:
+        """Keep arrays, unless some are kept already."""
+        stream = io.BytesIO()
+        np.savez_compressed(stream, *arrays)
+        digest = sha256(stream.getvalue()).hexdigest()
+        write_whole(self._path(digest, ".npz"), stream.getvalue())
+        if not self._claim(key, digest) and self.get_arrays(key) is None:
+            self.put(key, digest)  # what stands there is not whole
+
+    def get_arrays(self, key: str) -> list[NDArray[Any]] | None:
+        """Return the arrays kept under a key, None where there are none, or none whole."""
+        digest = self.get(key)
+        if digest is None:
+            return None
+        try:
+            data = self._path(digest, ".npz").read_bytes()
+        except OSError:
+            return None
+        if sha256(data).hexdigest() != digest:
+            return None
+        return list(np.load(io.BytesIO(data)).values())
 
     def _claim(self, key: str, value: Any) -> bool:
         """Keep a value under a key that is free; return whether it was."""

@@ -4,18 +4,23 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
 
 from audit.errors import UserError
 from audit.types import Cloak, CloakedPhoto, Photo, content_hash
-from cloaker.batch import Batch, Outcome, Recipe, Task, cloak_batch
+from cloaker.batch import Batch, Change, Outcome, Recipe, Task, cloak_batch
 from cloaker.cache import Cache
 from cloaker.known_faces import KnownFaces
+from cloaker.levels import row_of
 from cloaker.networks.base import EmbeddingNetwork
 from cloaker.pasting import Carried
 from cloaker.people import People
 from cloaker.survey import Read
 
-_CODE_VERSION = 5  # raised whenever the same inputs give other bytes
+_CODE_VERSION = 6  # raised whenever the same inputs give other bytes
 _BATCH = {"cpu": 16, "cuda": 64}
 _FACES = ("largest", "all", "reference")
 
@@ -160,18 +165,38 @@ class _Order:
             if any(faces[0].photo.sha256 in wanted for faces in batch)
         ]
         counts = {faces[0].photo.sha256: len(faces) for batch in batches for faces in batch}
-        for sha256, made in work(self.recipe, batches, self.steps.take):
+        recalled = (list(map(self._recalled, batch)) for batch in batches)
+        for sha256, made in work(self.recipe, recalled, self.steps.take):
             if sha256 not in wanted:
                 continue
             photo = wanted[sha256]
             if isinstance(made, str):
                 yield sha256, made
             else:
+                self._keep(photo, made.changes)
                 kept = self.cache.put_photo(
                     self._key(photo), made.record, made.png, self._file(photo)
                 )
                 yield sha256, self._named(kept, photo)
             self.steps.finish(counts[sha256])
+
+    def _keep(self, photo: Photo, changes: Sequence[Change]) -> None:
+        """Keep a photo's changes for the cloaks that differ in late parameters alone."""
+        if changes:
+            steps = np.array([change.steps for change in changes])
+            pixels = [change.pixels.numpy() for change in changes]
+            self.cache.put_arrays(self._optimised_key(photo), [steps, *pixels])
+
+    def _recalled(self, faces: Sequence[Task]) -> Sequence[Task]:
+        """Return a photo's faces, each with its change where those are kept."""
+        kept = self.cache.get_arrays(self._optimised_key(faces[0].photo))
+        if kept is None:
+            return faces
+        taken, *pixels = kept
+        return [
+            replace(task, change=Change(torch.from_numpy(change), steps))
+            for task, change, steps in zip(faces, pixels, taken.tolist(), strict=True)
+        ]
 
     def _named(self, record: CloakedPhoto, photo: Photo) -> CloakedPhoto:
         return replace(record, person=photo.person, file=self._file(photo).name)
@@ -183,15 +208,26 @@ class _Order:
         # Everything that shapes the file's bytes.
         return content_hash(
             {
-                "cloak": [_CODE_VERSION, self.recipe.cloak.id],
-                "survey": self.people.settings,
-                "photo": photo.sha256,
-                "person": _hashes(self.photos),
-                "candidates": {name: _hashes(people) for name, people in self.candidates.items()},
+                **self._shaping(photo, self.recipe.cloak),
                 "text": dict(self.recipe.text),
                 "carried": self.recipe.carried is not None,
             }
         )
+
+    def _optimised_key(self, photo: Photo) -> str:
+        cloak = self.recipe.cloak
+        late = row_of(cloak.system).load().late
+        early = {name: value for name, value in cloak.parameters.items() if name not in late}
+        return content_hash(self._shaping(photo, replace(cloak, level="", parameters=early)))
+
+    def _shaping(self, photo: Photo, cloak: Cloak) -> dict[str, Any]:
+        return {
+            "cloak": [_CODE_VERSION, cloak.id],
+            "survey": self.people.settings,
+            "photo": photo.sha256,
+            "person": _hashes(self.photos),
+            "candidates": {name: _hashes(people) for name, people in self.candidates.items()},
+        }
 
 
 def _batches(tasks: Sequence[Task], size: int) -> Iterator[list[list[Task]]]:

@@ -63,6 +63,7 @@ class FaceOff(System):
     """One of the attacks, towards two goals a face, G = 2: the target's mean and the person's."""
 
     needs_candidates: ClassVar[bool] = True
+    late: ClassVar[frozenset[str]] = frozenset({"amplification"})
 
     def __init__(self, scene: Scene, parameters: Parameters, seeds: Sequence[int]) -> None:
         super().__init__(scene, parameters, seeds)
@@ -104,8 +105,9 @@ class FaceOff(System):
         self._attack.leave(staying)
 
     @classmethod
-    def finish(cls, change: Tensor, parameters: Parameters) -> Tensor:
+    def laid(cls, change: Tensor, clean: Tensor, parameters: Parameters) -> Tensor:
         """Return the change amplified."""
+        del clean
         return float(parameters["amplification"]) * change
 
 

@@ -252,6 +252,11 @@ def test_another_way_of_cloaking_is_not_taken_from_the_cache(bench: Bench) -> No
         assert bench.passes > 20
 
 
+def test_a_system_whose_levels_share_no_optimisation_keeps_no_changes(bench: Bench) -> None:
+    bench.run()
+    assert not list((bench.folder / "cache").rglob("*.npz"))
+
+
 def test_separate_targets_do_not_depend_on_the_other_photos(bench: Bench) -> None:
     cloak = bench.cloak(Targets.SEPARATE)
     together = bench.run(cloak).cloaked[0]

@@ -105,6 +105,6 @@ def test_several_networks_add_up_in_shares(network: EmbeddingNetwork) -> None:
 
 
 def test_the_change_is_amplified_afterwards() -> None:
-    change = torch.tensor([[[[1.0, -2.0]]]])
-    amplified = FaceOff.finish(change, _row("amplification=5.1"))
+    change = torch.tensor([[[1.0, -2.0]]])
+    amplified = FaceOff.laid(change, torch.zeros_like(change), _row("amplification=5.1"))
     assert torch.equal(amplified, 5.1 * change)
