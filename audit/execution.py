@@ -136,6 +136,7 @@ class Executor:
             retry=retry_if_exception(_is_retryable),
             wait=self._wait_s,
             stop=_should_stop,
+            before_sleep=lambda _: self.ledger.commit(),
             sleep=self._clock.sleep,
             reraise=True,
         )

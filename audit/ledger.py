@@ -79,6 +79,12 @@ class Ledger:
             changes, self._held.changes = self._held.changes, None if outer is None else []
             self._writer.write(_all(changes))
 
+    def commit(self) -> None:
+        """Commit what this thread holds back, before it waits or sends."""
+        if self._held.changes:
+            self._writer.write(_all(self._held.changes))
+            self._held.changes = []
+
     def doubt_unanswered(self) -> None:
         """Mark what a dead process had sent as unknown."""
         query = "UPDATE calls SET state = 'unknown' WHERE state = 'sent'"
@@ -99,9 +105,7 @@ class Ledger:
                 (utc, seq),
             )
 
-        if self._held.changes:
-            self._writer.write(_all(self._held.changes))
-            self._held.changes = []
+        self.commit()
         self._writer.write(change)
 
     def not_sent(self, seq: int) -> None:

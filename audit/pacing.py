@@ -7,7 +7,9 @@ is followed by others on time, and only the moments tell whether a window is ful
 """
 
 import functools
+import os
 import sqlite3
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -28,9 +30,9 @@ halves in this time: one throttle is forgotten after 35 s, the slowest pace afte
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS limits (name TEXT PRIMARY KEY, next_at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS slots (
-    name TEXT, number INTEGER, at REAL NOT NULL, left INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (name, number)
+CREATE TABLE IF NOT EXISTS calls (
+    name TEXT, number INTEGER, at REAL NOT NULL, pid INTEGER NOT NULL,
+    left INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (name, number)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS throttles (
     account TEXT PRIMARY KEY, paused_until REAL NOT NULL, width REAL NOT NULL
@@ -49,7 +51,7 @@ _CLOCK_STEP_S = 1e-6
 """A shorter wait may leave the clock as it is."""
 
 _DEAD_AFTER_S = 10.0
-"""A call that has not left so long after its moment never will: its process is dead."""
+"""A call that has not left so long after its moment never will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ class Pacing:
         self._sleep_until(taken.at, taken)
         with self._transaction() as database:
             database.execute(
-                "UPDATE slots SET at = max(at, ?), left = 1 WHERE name = ? AND number = ?",
+                "UPDATE calls SET at = max(at, ?), left = 1 WHERE name = ? AND number = ?",
                 (self._clock.now(), f"{self._account}#{name}", taken.number),
             )
 
@@ -197,13 +199,13 @@ class Pacing:
     def _last(self, limit: str) -> tuple[int, float]:
         """Return the number of the next call and the moment of the last one."""
         row = self._database.execute(
-            "SELECT number + 1, at FROM slots WHERE name = ? ORDER BY number DESC LIMIT 1", (limit,)
+            "SELECT number + 1, at FROM calls WHERE name = ? ORDER BY number DESC LIMIT 1", (limit,)
         ).fetchone()
         return row or (0, 0.0)
 
     def _set_back(self, limit: str, now: float) -> None:
         """Make the moments of calls that a clock set back has put into the future now."""
-        self._database.execute("UPDATE slots SET at = ?2 WHERE name = ?1 AND at > ?2", (limit, now))
+        self._database.execute("UPDATE calls SET at = ?2 WHERE name = ?1 AND at > ?2", (limit, now))
         self._database.execute("DELETE FROM limits WHERE name = ?", (limit,))
 
     def _due(self, limit: str) -> float:
@@ -216,25 +218,27 @@ class Pacing:
         free_at = 0.0
         for rate in rates:
             row = self._database.execute(
-                "SELECT at, left FROM slots WHERE name = ? AND number = ?",
+                "SELECT at, left, pid FROM calls WHERE name = ? AND number = ?",
                 (limit, number - rate.calls),
             ).fetchone()
             if row:
-                at, left = row
+                at, left, pid = row
                 # A call that has not left yet leaves now at the earliest.
-                left_at = at if left else max(at, min(now, at + _DEAD_AFTER_S))
+                gone = left or not _is_alive(pid)
+                left_at = at if gone else max(at, min(now, at + _DEAD_AFTER_S))
                 free_at = max(free_at, left_at + window_s(rate))
         return free_at
 
     def _enter(self, limit: str, number: int, now: float, next_at: float) -> None:
         self._database.execute("INSERT OR REPLACE INTO limits VALUES (?, ?)", (limit, next_at))
         self._database.execute(
-            "INSERT INTO slots (name, number, at) VALUES (?, ?, ?)", (limit, number, now)
+            "INSERT INTO calls (name, number, at, pid) VALUES (?, ?, ?, ?)",
+            (limit, number, now, os.getpid()),
         )
 
     def _forget(self, limit: str, number: int) -> None:
         """Forget the moments that no window needs any more."""
-        self._database.execute("DELETE FROM slots WHERE name = ? AND number <= ?", (limit, number))
+        self._database.execute("DELETE FROM calls WHERE name = ? AND number <= ?", (limit, number))
 
     def _is_paused(self, now: float) -> bool:
         with self._database_lock:
@@ -289,6 +293,19 @@ def _open(file: Path) -> sqlite3.Connection:
     database.execute("PRAGMA synchronous = NORMAL")
     database.executescript(_SCHEMA)
     return database
+
+
+def _is_alive(pid: int) -> bool:
+    """Tell whether a process of this machine may still be there."""
+    if sys.platform == "win32":  # signal 0 would end it there
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _month(now: float) -> str:

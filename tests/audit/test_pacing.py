@@ -1,6 +1,8 @@
 """An even pace: when a call may leave."""
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -150,7 +152,20 @@ def test_a_call_that_has_not_left_holds_the_next_one_back_until_it_is_given_up(
     assert other.reserve("Detect").at == pytest.approx(1_000_010 + 0.5 * WINDOW)
 
 
-def test_a_slot_of_a_dead_process_is_given_up(tmp_path: Path) -> None:
+def test_a_slot_of_a_dead_process_holds_nobody_back(tmp_path: Path) -> None:
+    clock, file = FakeClock(), tmp_path / "pacing.db"
+    pacing = Pacing(file, "account", tier(Rate(1, 0.5)), clock)
+    pacing.reserve("Detect")
+    with closing(sqlite3.connect(file)) as database, database:
+        dead = subprocess.Popen([sys.executable, "-c", ""])
+        dead.wait()
+        database.execute("UPDATE calls SET pid = ?", (dead.pid,))
+    clock.at += 5
+
+    assert pacing.wait("Detect") == 0
+
+
+def test_a_slot_that_nobody_takes_is_given_up(tmp_path: Path) -> None:
     clock = FakeClock()
     dead, alive = (
         Pacing(tmp_path / "pacing.db", "account", tier(Rate(1, 0.5)), clock) for _ in range(2)

@@ -144,6 +144,6 @@ def test_three_processes_never_exceed_the_limits_together(tmp_path: Path) -> Non
 
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     with closing(sqlite3.connect(file)) as database:
-        calls = [at for (at,) in database.execute("SELECT at FROM slots ORDER BY number")]
+        calls = [at for (at,) in database.execute("SELECT at FROM calls ORDER BY number")]
     assert len(calls) == 150
     assert in_busiest_window(calls, Rate(10, 0.1)) <= 10
