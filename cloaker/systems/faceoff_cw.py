@@ -24,7 +24,7 @@ from cloaker.attack import System
 from cloaker.levels import Parameters
 from cloaker.scene import Scene
 from cloaker.systems.faceoff_margin import standing
-from cloaker.systems.faceoff_start import noise
+from cloaker.systems.seeded_noise import noise
 from cloaker.systems.tanh_space import TanhSpace
 
 _START = 0.1

@@ -15,7 +15,7 @@ from cloaker.attack import System
 from cloaker.levels import Parameters
 from cloaker.scene import Scene
 from cloaker.systems.faceoff_margin import standing
-from cloaker.systems.faceoff_start import noise
+from cloaker.systems.seeded_noise import noise
 
 
 class Pgd(System):

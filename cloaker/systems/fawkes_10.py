@@ -29,6 +29,7 @@ from cloaker.adadelta import Adadelta
 from cloaker.attack import System
 from cloaker.levels import Parameters
 from cloaker.scene import Scene
+from cloaker.systems.seeded_noise import noise
 from cloaker.systems.tanh_space import TanhSpace
 
 _START = 1e-4
@@ -45,7 +46,7 @@ class Fawkes10(System):
     def __init__(self, scene: Scene, parameters: Parameters, seeds: Sequence[int]) -> None:
         super().__init__(scene, parameters, seeds)
         self._space = TanhSpace(scene.clean, scene.mask)
-        self._variable = _start(scene, seeds).requires_grad_()
+        self._variable = (_START * noise(scene, seeds)).requires_grad_()
         self._optimiser = Adadelta(self._variable, epsilon=_EPSILON)
         self._views = scene.views[: int(parameters["networks_max"])]
         self.weights = scene.clean.new_ones(len(scene.clean))
@@ -117,12 +118,3 @@ def stretched(picture: Tensor) -> Tensor:
     """Return a picture with its darkest value at 0 and its brightest at 255."""
     darkest, brightest = picture.aminmax()
     return (picture - darkest) * (255 / (brightest - darkest).clamp(min=1))
-
-
-def _start(scene: Scene, seeds: Sequence[int]) -> Tensor:
-    """Return small random changes in tanh units, which only a face's own seed and size decide."""
-    start = torch.zeros_like(scene.clean)
-    for part, seed in zip(scene.parts(start), seeds, strict=True):
-        drawn = torch.rand(part.shape, generator=torch.Generator().manual_seed(seed))
-        part.copy_((2 * drawn - 1) * _START)
-    return start

@@ -26,6 +26,7 @@ from cloaker import lpips
 from cloaker.attack import System
 from cloaker.levels import Parameters
 from cloaker.scene import Scene, View
+from cloaker.systems.seeded_noise import noise
 
 _BLUR_PX = 7
 _BLUR_SIGMA_PX = 3.0
@@ -50,8 +51,8 @@ class LowKey(System):
         self._lpips_weight = float(parameters["lpips_weight"])
         self._unlikeness = _unlikeness(scene, self._views) if self._lpips_weight else None
         self._length = 255 * float(parameters["learning_rate"])
-        noise = _noise(scene, seeds) * (255 * float(parameters["start_noise"]))
-        self._change = noise.requires_grad_()
+        start = noise(scene, seeds) * (255 * float(parameters["start_noise"]))
+        self._change = start.requires_grad_()
 
     def pictures(self) -> Tensor:
         """Return the clean faces with the masked change, which may leave 0..255."""
@@ -129,15 +130,6 @@ def _unlikeness(scene: Scene, views: Sequence[View]) -> Unlikeness:
         return photo(pictures) / 2 + torch.stack(seen).mean(dim=0) / 2
 
     return unlikeness
-
-
-def _noise(scene: Scene, seeds: Sequence[int]) -> Tensor:
-    """Return noise in -1..1 for each face, in whose padding there is none."""
-    noise = torch.zeros_like(scene.clean)
-    for part, seed in zip(scene.parts(noise), seeds, strict=True):
-        drawn = torch.rand(part.shape, generator=torch.Generator().manual_seed(seed))
-        part.copy_(2 * drawn - 1)
-    return noise
 
 
 def _networks_max(preset: str) -> int | None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cloaker.levels import Parameters
 from cloaker.scene import Scene
+from cloaker.systems import seeded_noise
 from cloaker.systems.control import Control
 
 _STRONGEST = 255.0
@@ -21,10 +22,7 @@ class _Noise(Control):
 
     def __init__(self, scene: Scene, parameters: Parameters, seeds: Sequence[int]) -> None:
         super().__init__(scene, parameters, seeds)
-        self._pattern = torch.zeros_like(scene.clean)
-        for part, seed in zip(scene.parts(self._pattern), seeds, strict=True):
-            # On the CPU, so that every device disturbs alike.
-            part.copy_(self.draw(part.shape, generator=torch.Generator().manual_seed(seed)))
+        self._pattern = seeded_noise.noise(scene, seeds, self.draw)
 
     def disturbed(self, strength: Tensor) -> Tensor:
         """Return the faces with noise of so many times 255."""
@@ -32,14 +30,10 @@ class _Noise(Control):
         return self.scene.clean + amplitude * self._pattern
 
 
-def _uniform(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    return 2 * torch.rand(shape, generator=generator) - 1
-
-
 class UniformNoise(_Noise):
     """Noise spread evenly between plus and minus an amplitude."""
 
-    draw = staticmethod(_uniform)
+    draw = staticmethod(seeded_noise.uniform)
 
 
 class GaussianNoise(_Noise):

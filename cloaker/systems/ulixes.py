@@ -38,6 +38,7 @@ from audit.errors import UserError
 from cloaker.attack import Goal, Person, System
 from cloaker.levels import Parameters
 from cloaker.scene import Scene, View
+from cloaker.systems.seeded_noise import noise
 
 _LEVELS = 127.5
 """Grey levels of 0..255 in one unit of -1..1."""
@@ -191,10 +192,7 @@ def _nudge(scene: Scene) -> None:
 
 def _start(scene: Scene, views: Sequence[View], seeds: Sequence[int]) -> Tensor:
     """Return noise for faces that nothing pulls, from their own seeds, and nothing for others."""
-    start = torch.zeros_like(scene.clean)
-    for part, seed in zip(scene.parts(start), seeds, strict=True):
-        drawn = torch.rand(part.shape, generator=torch.Generator().manual_seed(seed))
-        part.copy_((2 * drawn - 1) * _START * _LEVELS)
+    start = _START * _LEVELS * noise(scene, seeds)
     pulled = torch.stack([_pulls(view).any(dim=1) for view in views]).any(dim=0)
     return torch.where(pulled[:, None, None, None], 0, start)
 
