@@ -71,7 +71,16 @@ class Experiment(BaseModel):
         "bundled-mixer",
     )
     recogniser: str = "bundled-conv"
-    matching: Literal["nearest", "centroid", "linear"] = "nearest"
+    matching: Literal[
+        "nearest",
+        "centroid",
+        "linear",
+        "k-nearest",
+        "weighted-k-nearest",
+        "bounded-nearest",
+        "svm",
+        "network",
+    ] = "nearest"
     device: str = "auto"
 
     max_calls: Annotated[int, Field(ge=1)] | None = None

@@ -94,8 +94,8 @@ def _experiment_options(  # noqa: PLR0913 - each is an option that the contract 
     matching: Annotated[
         str | None,
         typer.Option(
-            help="A person's score there: that of the nearest face, of the centroid, or (local "
-            "only) of a linear head. [nearest]"
+            help="How it tells people apart: by the nearest face or the centroid; local only: "
+            "linear, k-nearest, weighted-k-nearest, bounded-nearest, svm, network. [nearest]"
         ),
     ] = None,
     region: Annotated[

@@ -1,9 +1,11 @@
-"""How a local recogniser ranks the people of a gallery for a probe."""
+"""How a local recogniser ranks the people of a gallery for a probe: the trackers of the papers."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from audit.types import Candidate
 from providers.emulators.database import Embedding
@@ -15,49 +17,143 @@ from providers.emulators.options import Matching
 _INVERSE_REGULARISATION = 100.0
 _STEPS_MAX = 1000
 
+NEIGHBOURS = 5  # Ulixes doesn't say how many; scikit-learn's own
+BOUND = 1.242  # of unit embeddings' distance (Ulixes, section 5.1)
+_HIDDEN_NEURONS = (20, 20)  # likewise
+_ACCURACY_ENOUGH = (
+    0.95  # on the training photos (Ulixes, section 5.2); others may be known less well
+)
+_EPOCHS_MAX = 2000
+
 Score = Callable[[float], float]
 Ranking = Callable[[Embedding], list[Candidate]]
+Chances = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Probes P x D in, what speaks for each person out, P x people in 0..1."""
 
 
 class LocalMatching(StrEnum):
-    """`nearest` face, nearest `centroid` of a person's faces, or a `linear` classifier on them."""
+    """What a tracker goes by; every one works on unit embeddings.
+
+    The `nearest` enrolled face, the nearest unless its distance is over 1.242 (`bounded-nearest`),
+    the nearest `centroid` of a person's faces, the votes of the five nearest faces (`k-nearest`),
+    their votes by closeness (`weighted-k-nearest`), or a classifier: multinomial logistic
+    regression (`linear`), a linear `svm`, or a `network` of two hidden layers.
+    """
 
     NEAREST = "nearest"
     CENTROID = "centroid"
     LINEAR = "linear"
+    K_NEAREST = "k-nearest"
+    WEIGHTED_K_NEAREST = "weighted-k-nearest"
+    BOUNDED_NEAREST = "bounded-nearest"
+    SVM = "svm"
+    NETWORK = "network"
 
 
 def ranking(
     matching: LocalMatching, people: Sequence[str], embeddings: Embedding, score: Score
 ) -> Ranking:
-    """Return what ranks everyone for a probe (D, unit), best first; ties go by name.
+    """Return what ranks everyone for a probe (D, unit), best first.
 
     `people` names the person of each of the embeddings (N x D, unit). `native_score` is the
-    cosine, and its score is calibrated; with a linear classifier both are the probability.
+    cosine, and its score is calibrated; with votes both are the share of them, with a classifier
+    the probability. Equals go by their nearest face, then by name.
     """
-    if matching is LocalMatching.LINEAR and len(set(people)) > 1:
-        return _linear(people, embeddings)
+    if matching in _LEARNERS and len(set(people)) > 1:
+        return _learned(_LEARNERS[matching], people, embeddings)
     # A classifier of one person could only say yes to everybody.
-    pooling = Matching.NEAREST if matching is LocalMatching.NEAREST else Matching.CENTROID
+    pooling = Matching.NEAREST if "nearest" in matching else Matching.CENTROID
+    least = 1 - BOUND**2 / 2 if matching is LocalMatching.BOUNDED_NEAREST else -math.inf
 
     def ranked(probe: Embedding) -> list[Candidate]:
         cosines = rank(people, embeddings, probe, pooling)
-        return [Candidate(person, score(cosine), cosine) for person, cosine in cosines]
+        return [
+            Candidate(person, score(cosine), cosine)
+            for person, cosine in cosines
+            if cosine >= least
+        ]
 
     return ranked
 
 
-def _linear(people: Sequence[str], embeddings: Embedding) -> Ranking:
+def _learned(
+    learn: Callable[[NDArray[np.float64], Sequence[str]], Chances],
+    people: Sequence[str],
+    embeddings: Embedding,
+) -> Ranking:
+    chances_of = learn(embeddings.astype(np.float64), people)
+    names = sorted(set(people))  # the order of scikit-learn's classes
+
+    def ranked(probe: Embedding) -> list[Candidate]:
+        [chances] = chances_of(probe.astype(np.float64)[None]).tolist()
+        chance = dict(zip(names, chances, strict=True))
+        nearest = rank(people, embeddings, probe, Matching.NEAREST)
+        candidates = [Candidate(person, chance[person], chance[person]) for person, _ in nearest]
+        return sorted(candidates, key=lambda one: -one.score)
+
+    return ranked
+
+
+def _logistic(faces: NDArray[np.float64], people: Sequence[str]) -> Chances:
     """Fit multinomial logistic regression, as on top of a feature extractor (Fawkes, 2020)."""
     from sklearn.linear_model import LogisticRegression
 
     classifier = LogisticRegression(C=_INVERSE_REGULARISATION, max_iter=_STEPS_MAX)
-    classifier.fit(embeddings.astype(np.float64), list(people))
+    return classifier.fit(faces, list(people)).predict_proba  # type: ignore[no-any-return]
 
-    def ranked(probe: Embedding) -> list[Candidate]:
-        [probabilities] = classifier.predict_proba(probe.astype(np.float64)[None])
-        found = zip(classifier.classes_.tolist(), probabilities.tolist(), strict=True)
-        candidates = [Candidate(person, chance, chance) for person, chance in found]
-        return sorted(candidates, key=lambda one: (-one.score, one.person_id))
 
-    return ranked
+def _votes(weights: str) -> Callable[[NDArray[np.float64], Sequence[str]], Chances]:
+    def learn(faces: NDArray[np.float64], people: Sequence[str]) -> Chances:
+        from sklearn.neighbors import KNeighborsClassifier
+
+        neighbours = KNeighborsClassifier(min(NEIGHBOURS, len(faces)), weights=weights)
+        return neighbours.fit(faces, list(people)).predict_proba  # type: ignore[no-any-return]
+
+    return learn
+
+
+def _support_vectors(faces: NDArray[np.float64], people: Sequence[str]) -> Chances:
+    """Fit a linear machine for each person against all others.
+
+    What speaks for a person is the logistic function of her signed distance: no probability, but
+    in its order and within 0..1.
+    """
+    from sklearn.svm import LinearSVC
+
+    machine = LinearSVC(random_state=0, max_iter=_STEPS_MAX).fit(faces, list(people))
+
+    def chances(probes: NDArray[np.float64]) -> NDArray[np.float64]:
+        margins = machine.decision_function(probes)
+        both = margins if margins.ndim > 1 else np.stack([-margins, margins], axis=1)
+        found: NDArray[np.float64] = 1 / (1 + np.exp(-both))
+        return found
+
+    return chances
+
+
+def _perceptron(faces: NDArray[np.float64], people: Sequence[str]) -> Chances:
+    """Train a network until it knows 95 % of its training photos (Ulixes, section 5.2)."""
+    from sklearn.neural_network import MLPClassifier
+
+    network, labels = MLPClassifier(_HIDDEN_NEURONS, random_state=0), list(people)
+    names = sorted(set(people))
+    scale = math.sqrt(faces.shape[1])  # of unit vectors: to numbers of about 1, as networks want
+    for _ in range(_EPOCHS_MAX):
+        network.partial_fit(scale * faces, labels, classes=names)
+        if network.score(scale * faces, labels) > _ACCURACY_ENOUGH:
+            break
+
+    def chances(probes: NDArray[np.float64]) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = network.predict_proba(scale * probes)
+        return found
+
+    return chances
+
+
+_LEARNERS: Mapping[LocalMatching, Callable[[NDArray[np.float64], Sequence[str]], Chances]] = {
+    LocalMatching.LINEAR: _logistic,
+    LocalMatching.K_NEAREST: _votes("uniform"),
+    LocalMatching.WEIGHTED_K_NEAREST: _votes("distance"),
+    LocalMatching.SVM: _support_vectors,
+    LocalMatching.NETWORK: _perceptron,
+}
