@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from audit.cli_again import again_app
 from audit.cli_tools import tools_app
 from audit.errors import UserError
 from audit.options import (
@@ -23,7 +24,7 @@ from audit.options import (
     train_size,
     with_experiment_options,
 )
-from audit.terminal import command, show, table
+from audit.terminal import command, show, show_run, table
 
 app = typer.Typer(
     help="Measure whether cloaked photos protect a person from face-recognition services.",
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(again_app)
 app.add_typer(tools_app)
 
 
@@ -61,6 +63,7 @@ def run(
 ) -> None:
     """Run one experiment from photos to report; the last line printed is the run folder."""
     from audit import consent, runner, services
+    from audit.folders import new_id
     from audit.progress import Progress
 
     experiment = _experiment(given)
@@ -70,8 +73,8 @@ def run(
         return
     services.check_keys(experiment)
     agree = functools.partial(consent.ask, yes=yes)
-    folder = runner.start(experiment, runs, out or _run_id(experiment.provider), agree, progress)
-    _print_end(folder, quiet=quiet)
+    folder = runner.start(experiment, runs, out or new_id(experiment.provider), agree, progress)
+    show_run(folder, quiet=quiet)
 
 
 @command(app)
@@ -99,7 +102,7 @@ def resume(
 
     folder = find_run(runs, run)
     runner.resume(folder, Progress(quiet=quiet), max_calls=max_calls, max_cost=max_cost)
-    _print_end(folder, quiet=quiet)
+    show_run(folder, quiet=quiet)
 
 
 @command(app)
@@ -188,20 +191,3 @@ def _experiment(given: dict[str, Any]) -> Any:
     if "train" in given:
         given["train"] = train_size(given["train"])
     return resolve(file, given)
-
-
-def _run_id(provider: str) -> str:
-    from datetime import UTC, datetime
-    from secrets import token_hex
-
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{provider}-{token_hex(2)}"
-
-
-def _print_end(folder: Any, *, quiet: bool) -> None:
-    from audit import purge as purging
-
-    if not quiet:
-        show(f"report: {folder.report}")
-        if left := purging.offer(folder):
-            show(left)
-    show(folder.path)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from audit import manifest
 from audit.errors import UserError
 from audit.experiment import Experiment
 from audit.folders import (
@@ -14,7 +15,7 @@ from audit.folders import (
     disk_errors,
     private_folder,
     read_jsonl,
-    sha256_of,
+    require_unchanged,
     write_jsonl,
 )
 from audit.plan import CloakingForecast, cloaked_photos
@@ -148,28 +149,47 @@ def cloak_all(
         rows.extend(_in_run(row, job, folder) for row in made)
     _keep_examples(folder, prepared, rows)
     # Last, because it tells a resumed run that this stage is over.
-    write_jsonl(folder.cloaked / "cloaks.jsonl", (asdict(row) for row in rows))
+    write_jsonl(folder.cloaks, (asdict(row) for row in rows))
     return files
 
 
 def _made_before(
     experiment: Experiment, folder: RunFolder, prepared: Prepared
 ) -> CloakedFiles | None:
-    """Return the run's cloaked files if every photo of every arm has one that is whole."""
-    records = folder.cloaked / "cloaks.jsonl"
-    if not records.exists():
+    """Return the run's cloaked files if every photo of every arm has one that is whole.
+
+    Raises UserError if one is not and the run is a rerun: its very bytes can't be made again.
+    """
+    if manifest.read(folder).get("rerun_of"):
+        return read_back(experiment, folder, prepared)
+    if not folder.cloaks.exists():
         return None
+    try:
+        return read_back(experiment, folder, prepared)
+    except UserError:
+        return None
+
+
+def read_back(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> CloakedFiles:
+    """Return the cloaked files that a run made, each checked by its hash.
+
+    Raises UserError naming a file that is missing, has changed or was never made.
+    """
     arms = {(arm.system, arm.level): arm.name for arm in experiment.arms()}
     files: dict[str, dict[str, Path]] = {name: {} for name in arms.values()}
-    for row in read_jsonl(records):
+    for row in read_jsonl(folder.cloaks) if folder.cloaks.exists() else []:
         file = folder.cloaked / row["file"]
-        if not file.exists() or sha256_of(file) != row["cloaked_sha256"]:
-            return None
+        require_unchanged(file, row["cloaked_sha256"])
         files[arms[row["system"], row["level"]]][row["source_sha256"]] = file
     for job in jobs(experiment, folder.cloaked, prepared, {}):
-        wanted = {photo.sha256 for photos in job.photos.values() for photo in photos}
-        if files[job.arm.name].keys() != wanted:
-            return None
+        wanted = {photo for photos in job.photos.values() for photo in photos}
+        for photo in sorted(wanted, key=lambda photo: photo.path):
+            if photo.sha256 not in files[job.arm.name]:
+                raise UserError(
+                    f"{folder.id} has no cloaked file of {photo.path.name} for {job.arm.name}.",
+                    expected="a run whose photos were all cloaked",
+                    remedy=f"`audit resume {folder.id}` makes what is left",
+                )
     return files
 
 

@@ -10,9 +10,11 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,20 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def require_unchanged(path: Path, sha256: str) -> None:
+    """Raise UserError, naming the file, unless it is there with the bytes of this SHA-256."""
+    try:
+        changed = "" if sha256_of(path) == sha256 else "has changed"
+    except OSError as error:
+        changed = f"can't be read: {error.strerror}"
+    if changed:
+        raise UserError(
+            f"{path} {changed}.",
+            expected=f"the file with SHA-256 {sha256}",
+            remedy="put the old file back, or start a new run",
+        )
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Read what `write_jsonl` wrote."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -113,6 +129,10 @@ class RunFolder:
     @property
     def cloaked(self) -> Path:
         return self.path / "cloaked"
+
+    @property
+    def cloaks(self) -> Path:
+        return self.cloaked / "cloaks.jsonl"
 
     @property
     def observations(self) -> Path:
@@ -171,6 +191,11 @@ class RunFolder:
                 return False
         except UserError:
             return True
+
+
+def new_id(provider: str) -> str:
+    """Return a run id of today that no other run has."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{provider}-{secrets.token_hex(2)}"
 
 
 def new_run(runs: Path, run_id: str) -> RunFolder:

@@ -11,7 +11,7 @@ from audit.errors import UserError
 from audit.experiment import Experiment
 from audit.folders import RunFolder, cache_folder, private_folder, read_jsonl, write_jsonl
 from audit.progress import Progress
-from audit.types import Photo, PhotoSet, Role, Split
+from audit.types import Photo, PhotoSet, Rejection, Role, Split
 
 if TYPE_CHECKING:
     from cloaker.known_faces import KnownFaces
@@ -133,14 +133,19 @@ def restore(folder: RunFolder, experiment: Experiment, *, generated: bool) -> Pr
     from datasets.split import order
 
     root = experiment.photos or Path()
-    rows = [row for row in read_jsonl(folder.photos) if not row["rejected"]]
     photos = {role: list[Photo]() for role in Role}
-    for row in rows:
-        photos[Role(row["role"])].append(_photo(root, row))
+    rejections: dict[bool, list[Rejection]] = {True: [], False: []}
+    for row in read_jsonl(folder.photos):
+        usable = row["width"] is not None  # one that the split refused is in the photo set still
+        if row["rejected"]:
+            rejections[usable].append(_rejection(root, row))
+        if usable:
+            photos[Role(row["role"])].append(_photo(root, row))
     everyone = [photo for some in photos.values() for photo in some]
     photo_set = PhotoSet(
         root=root,
         photos=tuple(sorted(everyone, key=lambda photo: (photo.person, photo.sha256))),
+        rejections=tuple(rejections[False]),
         generated=generated,
     )
     ordered = {role: order(some, experiment.seed) for role, some in photos.items()}
@@ -150,6 +155,7 @@ def restore(folder: RunFolder, experiment: Experiment, *, generated: bool) -> Pr
         probe=_by_person(ordered[Role.PROBE]),
         decoy=_by_person(ordered[Role.DECOY]),
         target=_by_person(ordered[Role.TARGET]),
+        rejections=tuple(rejections[True]),
     )
     return Prepared(photo_set, split)
 
@@ -157,8 +163,12 @@ def restore(folder: RunFolder, experiment: Experiment, *, generated: bool) -> Pr
 def networks_of(experiment: Experiment) -> tuple[str, ...]:
     """Return the names of the networks that an experiment uses on this machine."""
     cloaking = any(not arm.is_control for arm in experiment.arms())
-    names = list(experiment.network) if cloaking else []
-    return tuple(names + ([experiment.recogniser] if services.recognises_here(experiment) else []))
+    return (*(experiment.network if cloaking else ()), *judges_of(experiment))
+
+
+def judges_of(experiment: Experiment) -> tuple[str, ...]:
+    """Return the name of the network that recognises on this machine, if one does."""
+    return (experiment.recogniser,) if services.recognises_here(experiment) else ()
 
 
 def refuse_bundled_networks(photo_set: PhotoSet, names: Sequence[str]) -> None:
@@ -212,6 +222,11 @@ def _resolve(device: str) -> str:
 
 def _photo(root: Path, row: dict[str, Any]) -> Photo:
     return Photo(row["sha256"], row["person"], root / row["path"], row["width"], row["height"])
+
+
+def _rejection(root: Path, row: dict[str, Any]) -> Rejection:
+    told = (row[key] for key in ("person", "reason", "detail", "sha256"))
+    return Rejection(root / row["path"], *told)
 
 
 def _by_person(photos: Sequence[Photo]) -> dict[str, tuple[Photo, ...]]:

@@ -91,7 +91,6 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
     """Record what runs, on what, with which photos and networks."""
     split, photo_set = prepared.split, prepared.photo_set
     notes = manifest.Manifest(folder)
-    names = preparation.networks_of(experiment)
     here = services.recognises_here(experiment)
     capabilities = services.capabilities_of(experiment)
     notes.update(
@@ -100,10 +99,7 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
         exit_state="running",
         exit_message="",
         **manifest.environment(),
-        device=_device(experiment.device) if names else "",
-        weights=weights(names),
-        cloaks=cloaks.parameters_by_arm(experiment),
-        cloak_networks=[name for name in experiment.network if name in names],
+        **_networks(experiment, notes),
         photo_set_sha256=photo_set.sha256,
         photo_set_generated=photo_set.generated,
         split_seed=split.seed,
@@ -132,6 +128,26 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
             "decoy_photos": sum(map(len, split.decoy.values())),
         },
     )
+
+
+def _networks(experiment: Experiment, notes: manifest.Manifest) -> dict[str, Any]:
+    """Return which networks cloaked, with which parameters, and which one recognises here.
+
+    Of a rerun, what cloaked stands in the manifest: those networks needn't be here any more.
+    """
+    if not notes.get("rerun_of"):
+        names = preparation.networks_of(experiment)
+        return {
+            "device": _device(experiment.device) if names else "",
+            "weights": weights(names),
+            "cloaks": cloaks.parameters_by_arm(experiment),
+            "cloak_networks": [name for name in experiment.network if name in names],
+        }
+    names = preparation.judges_of(experiment)
+    return {
+        "device": _device(experiment.device) if names else "",
+        "weights": (notes.get("weights") or {}) | weights(names),
+    }
 
 
 def _device(name: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from audit import cloaks, manifest, preparation, purge, records, services
+from audit import cloaks, manifest, preparation, purge, records, rerunning, services
 from audit.calls import CallRow, CallState
 from audit.clock import utc
 from audit.errors import UserError
@@ -22,7 +22,7 @@ from audit.expansion import Service, expand
 from audit.experiment import Experiment, read_toml, resolve, to_toml
 from audit.folders import RunFolder, new_run, private_folder, write_whole
 from audit.ledger import Ledger
-from audit.plan import Forecast, as_rows, check_sizes, forecast
+from audit.plan import CloakingForecast, Forecast, as_rows, check_sizes, forecast
 from audit.preparation import Prepared
 from audit.probing import Question
 from audit.progress import Progress
@@ -38,6 +38,18 @@ from providers.base import Provider
 def plan(experiment: Experiment, progress: Progress) -> list[dict[str, object]]:
     """Return what a run would take, as a table; nothing is sent, no run is begun."""
     experiment, prepared = _checked(experiment, progress)
+    return _plan(experiment, prepared, cloaks.forecast(experiment, prepared))
+
+
+def plan_rerun(old: RunFolder, **given: Any) -> list[dict[str, object]]:
+    """Return what `rerun` would take; nothing is sent, no run is begun."""
+    experiment, prepared = rerunning.checked(old, given)
+    return _plan(experiment, prepared, CloakingForecast(0, 0.0, 0))
+
+
+def _plan(
+    experiment: Experiment, prepared: Prepared, cloaking: CloakingForecast
+) -> list[dict[str, object]]:
     service = _service(experiment)
     planned = _forecast(experiment, service, prepared)
     other = replace(service, fresh=not service.fresh)
@@ -45,7 +57,7 @@ def plan(experiment: Experiment, progress: Progress) -> list[dict[str, object]]:
     if service.shares(experiment.arms()) or other.shares(experiment.arms()):
         what = "with one gallery for all arms" if service.fresh else "with --gallery fresh"
         otherwise = (f"the same {what}", _forecast(experiment, other, prepared))
-    return as_rows(planned, cloaks.forecast(experiment, prepared), otherwise)
+    return as_rows(planned, cloaking, otherwise)
 
 
 def _forecast(experiment: Experiment, service: Service, prepared: Prepared) -> Forecast:
@@ -93,6 +105,33 @@ def start(
         manifest.Manifest(folder).update(
             consent=consent, photo_set_generated=prepared.photo_set.generated
         )
+        write_whole(folder.experiment, to_toml(experiment))
+        _work(experiment, folder, prepared, progress)
+    return folder
+
+
+def rerun(
+    old: RunFolder,
+    runs: Path,
+    run_id: str,
+    agree: Callable[[Experiment, Prepared], Mapping[str, Any]],
+    progress: Progress,
+    **given: Any,
+) -> RunFolder:
+    """Do a run again today: the same photos, split, cloaked bytes, arms and settings.
+
+    `given` are the settings of `rerunning.CHANGEABLE`. Raises UserError, before anything is sent,
+    naming a photo or cloaked file that is missing or has changed.
+    """
+    folder = new_run(runs, run_id)
+    experiment, prepared = rerunning.checked(old, given)
+    services.check_keys(experiment)
+    consent = agree(experiment, prepared)
+    private_folder(folder.path)
+    with folder.locked(), records.ending(folder):
+        rerunning.carry_over(old, folder)
+        experiment = _with_own_prices(experiment, folder)
+        manifest.Manifest(folder).update(**rerunning.notes(old), consent=consent)
         write_whole(folder.experiment, to_toml(experiment))
         _work(experiment, folder, prepared, progress)
     return folder

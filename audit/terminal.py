@@ -5,11 +5,14 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from audit.errors import AuditError
+
+if TYPE_CHECKING:
+    from audit.folders import RunFolder
 
 _INTERRUPTED = 130
 
@@ -57,3 +60,14 @@ def table(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     for row in cells:
         show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def show_run(folder: "RunFolder", *, quiet: bool) -> None:
+    """Print where a finished run's report is, what it left at the service, and its folder last."""
+    from audit import purge
+
+    if not quiet:
+        show(f"report: {folder.report}")
+        if left := purge.offer(folder):
+            show(left)
+    show(folder.path)
