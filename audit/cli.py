@@ -187,7 +187,7 @@ def purge(
 def _experiment(given: dict[str, Any]) -> Any:
     from audit.experiment import resolve
 
-    file = given.pop("experiment", None)
+    file, study = given.pop("experiment", None), given.pop("study", None)
     if "train" in given:
         given["train"] = train_size(given["train"])
-    return resolve(file, given)
+    return resolve(file, given, study)

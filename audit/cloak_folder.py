@@ -192,9 +192,9 @@ class _Order:
             )
 
     def _cloak(self) -> Cloak:
-        (system,), (level,) = self.experiment.system, self.experiment.level
+        _, arm = self.experiment.arms()
         weights = {network.name: network.weights_sha256 for network in self.networks}
-        return cloak_of(self.experiment, system, level, weights)
+        return cloak_of(self.experiment, arm, weights)
 
     def _candidates(self, person: str, device: str) -> Mapping[str, Sequence[Photo]]:
         if self.targets:

@@ -1,6 +1,7 @@
 """The cloaking stage of a run: which photos, with which cloak, into which files."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,10 +37,14 @@ _PNG_BYTES_PER_PIXEL = 2  # of a photo: noise does not compress
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One arm's cloaking: its photos by person, towards whom, where their cloaked files go."""
+    """One arm's cloaking: which photos, towards whom, where their cloaked files go.
+
+    By person: `photos` are cloaked, each as among `all_photos`, whatever the arm's fraction is.
+    """
 
     arm: Arm
     cloak: Cloak
+    all_photos: Mapping[str, tuple[Photo, ...]]
     photos: Mapping[str, tuple[Photo, ...]]
     candidates: Mapping[str, Sequence[Photo]]
     folder: Path
@@ -55,19 +60,20 @@ def jobs(
     arms = [arm for arm in experiment.arms() if not arm.is_control]
     split = prepared.split
     own = split.train if experiment.game is Game.POISON else split.probe
-    return [
-        Job(
+    found = []
+    for arm in arms:
+        people = split.decoy if arm.changes_decoys else own
+        some = {who: cloaked_photos(theirs, arm.cloaked_fraction) for who, theirs in people.items()}
+        job = Job(
             arm=arm,
-            cloak=cloak_of(experiment, arm.system, arm.level, networks),
-            photos={
-                person: cloaked_photos(photos, arm.cloaked_fraction)
-                for person, photos in (split.decoy if arm.changes_decoys else own).items()
-            },
+            cloak=cloak_of(experiment, arm, networks),
+            all_photos=people,
+            photos=some,
             candidates=split.train if arm.changes_decoys else split.target or split.decoy,
             folder=folder if len(arms) == 1 else folder / arm.name,
         )
-        for arm in arms
-    ]
+        found.append(job)
+    return found
 
 
 def forecast(experiment: Experiment, prepared: Prepared) -> CloakingForecast:
@@ -94,16 +100,18 @@ def forecast(experiment: Experiment, prepared: Prepared) -> CloakingForecast:
     return CloakingForecast(steps, seconds, pixels * _PNG_BYTES_PER_PIXEL)
 
 
-def cloak_of(experiment: Experiment, system: str, level: str, networks: Mapping[str, str]) -> Cloak:
-    """Return the cloak of a system and level; `networks` maps names to their weights' SHA-256."""
+def cloak_of(experiment: Experiment, arm: Arm, networks: Mapping[str, str]) -> Cloak:
+    """Return the cloak of an arm; `networks` maps names to their weights' SHA-256."""
     from cloaker import levels
 
+    if arm.targets is None:
+        raise AssertionError("the control has no cloak")
     return Cloak(
-        system=system,
-        level=level,
-        parameters=levels.resolve(system, level, experiment.set),
+        system=arm.system,
+        level=arm.level,
+        parameters=levels.resolve(arm.system, arm.level, experiment.set),
         networks=networks,
-        targets=experiment.targets,
+        targets=arm.targets,
         seed=experiment.seed,
     )
 
@@ -175,13 +183,14 @@ def read_back(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> 
 
     Raises UserError naming a file that is missing, has changed or was never made.
     """
-    arms = {(arm.system, arm.level): arm.name for arm in experiment.arms()}
-    files: dict[str, dict[str, Path]] = {name: {} for name in arms.values()}
+    by_folder: dict[Path, dict[str, Path]] = defaultdict(dict)
     for row in read_jsonl(folder.cloaks) if folder.cloaks.exists() else []:
         file = folder.cloaked / row["file"]
         require_unchanged(file, row["cloaked_sha256"])
-        files[arms[row["system"], row["level"]]][row["source_sha256"]] = file
+        by_folder[file.parent][row["source_sha256"]] = file
+    files = {}
     for job in jobs(experiment, folder.cloaked, prepared, {}):
+        files[job.arm.name] = by_folder[job.folder]
         wanted = {photo for photos in job.photos.values() for photo in photos}
         for photo in sorted(wanted, key=lambda photo: photo.path):
             if photo.sha256 not in files[job.arm.name]:
@@ -204,13 +213,11 @@ def _cloak_job(
     total = sum(len(photos) for photos in job.photos.values()) * steps
     made: list[CloakedPhoto] = []
     with progress.stage(f"steps of cloaking, {job.arm.name}", total) as advance:
-        for photos in job.photos.values():
+        for person in job.photos:
             result = cloak_person(
-                job.cloak,
+                job,
+                person,
                 networks,
-                photos,
-                job.candidates,
-                out=job.folder,
                 device=device,
                 generated_set=prepared.photo_set.generated,
                 on_progress=_counted_from(len(made) * steps, advance),
@@ -225,32 +232,31 @@ def _counted_from(before: int, advance: Advance) -> Callable[[int, int], None]:
 
 
 def cloak_person(
-    cloak: Cloak,
+    job: Job,
+    person: str,
     networks: Sequence["EmbeddingNetwork"],
-    photos: Sequence[Photo],
-    candidates: Mapping[str, Sequence[Photo]],
     *,
-    out: Path,
     device: str,
     generated_set: bool,
     on_progress: Callable[[int, int], None],
 ) -> "Cloaking":
-    """Cloak one person's photos into `out`; photos of generated people stay marked as such."""
+    """Cloak one person's photos of a job; those of generated people stay marked as such."""
     from cloaker import cloaking
     from datasets import generated
     from datasets.carried import carried
     from datasets.photos import pixels
 
-    with disk_errors(out):
+    with disk_errors(job.folder):
         return cloaking.cloak_photos(
-            cloak,
+            job.cloak,
             networks,
-            photos,
-            candidates,
+            job.all_photos[person],
+            job.candidates,
+            only=job.photos[person],
             read=pixels,
             carried=carried,
             faces=known_faces(device),
-            out=out,
+            out=job.folder,
             cache=cache_folder() / "cloaks",
             text=generated.MARK if generated_set else {},
             on_progress=on_progress,

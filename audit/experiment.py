@@ -18,8 +18,11 @@ from audit.errors import UserError
 from audit.types import Arm, Game, Targets
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+_OF_EVERY_ARM = frozenset({"system", "level", "targets", "cloaked_fraction"})
 
 _FRESH = "fresh"
+_STUDIES = Path(__file__).parent / "studies"
 
 
 def _several(names: object) -> object:
@@ -27,8 +30,28 @@ def _several(names: object) -> object:
     return (names,) if isinstance(names, str) else names
 
 
+class ArmChoice(BaseModel):
+    """One cloaked arm of an experiment whose arms are told one by one: a table `[[arm]]`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    system: str
+    level: str
+    targets: Targets = Targets.SAME
+    cloaked_fraction: Fraction = 1.0
+
+    @property
+    def name(self) -> str:
+        """Return a name that tells it from others of its system and level."""
+        apart = "-separate" if self.targets is Targets.SEPARATE else ""
+        part = f"-{100 * self.cloaked_fraction:g}pc" if self.cloaked_fraction < 1 else ""
+        return f"{self.system}-{self.level}{apart}{part}"
+
+
 class Experiment(BaseModel):
     """What is asked, of whom, with which photos. Its keys are the names of the flags.
+
+    There is a cloaked arm for each `system` and `level`, or for each `arm` that is told.
 
     `network` cloaks, and `set` holds parameters of the cloaking systems, key=value. `recogniser` is the network of the recogniser on this machine, the one behind
     an emulator or that of provider `local`, and `matching` is how it tells people apart. `gallery`,
@@ -64,7 +87,8 @@ class Experiment(BaseModel):
     system: tuple[str, ...] = ("fawkes-0.3",)
     level: tuple[str, ...] = ("high",)
     targets: Targets = Targets.SAME
-    cloaked_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    cloaked_fraction: Fraction = 1.0
+    arm: tuple[ArmChoice, ...] = ()
     game: Game = Game.POISON
     set: tuple[str, ...] = ()
     network: Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)] = (
@@ -103,6 +127,8 @@ class Experiment(BaseModel):
             raise ValueError("provider mock runs its own emulator: leave out endpoint")
         if self.emulate and self.endpoint:
             raise ValueError("emulate starts its own server: leave out endpoint")
+        if self.arm and _OF_EVERY_ARM & self.model_fields_set:
+            raise ValueError(f"each arm has its own: leave out {', '.join(sorted(_OF_EVERY_ARM))}")
         return self
 
     @property
@@ -127,34 +153,47 @@ class Experiment(BaseModel):
         return "azure" if self.provider == "mock" else self.provider
 
     def arms(self) -> tuple[Arm, ...]:
-        """Return the control arm and one arm for each system and level."""
+        """Return the control arm and the cloaked ones."""
         from cloaker.levels import SYSTEMS
 
         control = Arm("control", self.game, "none", "none", None, 0.0)
         others = {name for name, row in SYSTEMS.items() if row.photos != "person"}
         cloaked = (
             Arm(
-                f"{system}-{level}",
+                name,
                 self.game,
-                system,
-                level,
-                self.targets,
-                self.cloaked_fraction,
-                changes_decoys=system in others,
+                choice.system,
+                choice.level,
+                choice.targets,
+                choice.cloaked_fraction,
+                changes_decoys=choice.system in others,
+            )
+            for name, choice in self._choices().items()
+            if choice.level != "none"
+        )
+        return (control, *cloaked)
+
+    def _choices(self) -> dict[str, ArmChoice]:
+        if self.arm:
+            return {choice.name: choice for choice in self.arm}
+        return {
+            f"{system}-{level}": ArmChoice(
+                system=system,
+                level=level,
+                targets=self.targets,
+                cloaked_fraction=self.cloaked_fraction,
             )
             for system in self.system
             for level in self.level
-            if level != "none"
-        )
-        return (control, *dict.fromkeys(cloaked))
+        }
 
 
-def resolve(file: Path | None, given: dict[str, Any]) -> Experiment:
-    """Build an experiment from a TOML file and the flags given, which win over the file.
+def resolve(file: Path | None, given: dict[str, Any], study: str | None = None) -> Experiment:
+    """Build an experiment from a study, a TOML file and the flags given; the later one wins.
 
     Raises UserError that names every key that is unknown or has an impossible value.
     """
-    values = (read_toml(file) if file else {}) | given
+    values = (read_study(study) if study else {}) | (read_toml(file) if file else {}) | given
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
@@ -177,6 +216,14 @@ def _problem(item: dict[str, Any]) -> str:
     return f"{location[0]} = {item['input']!r}: {said}"
 
 
+def read_study(name: str) -> dict[str, Any]:
+    """Return the keys of a built-in study. Raises UserError for a name that there isn't."""
+    known = sorted(file.stem for file in _STUDIES.glob("*.toml"))
+    if name not in known:
+        raise UserError(f"there is no study {name!r}.", expected=f"one of {', '.join(known)}")
+    return read_toml(_STUDIES / f"{name}.toml")
+
+
 def read_toml(file: Path) -> dict[str, Any]:
     """Read a TOML file; raises UserError when it is missing or is no TOML."""
     try:
@@ -191,6 +238,7 @@ def to_toml(experiment: Experiment) -> str:
     """Write out the whole experiment; what is None stands as a comment, since TOML has no null."""
     import tomli_w
 
-    values = experiment.model_dump(mode="json")
+    unused = _OF_EVERY_ARM if experiment.arm else {"arm"}
+    values = experiment.model_dump(mode="json", exclude=set(unused))
     unset = "".join(f"# {key} is not set\n" for key, value in values.items() if value is None)
     return tomli_w.dumps({k: v for k, v in values.items() if v is not None}) + unset

@@ -24,6 +24,10 @@ def _experiment_options(  # noqa: PLR0913 - each is an option that the contract 
     experiment: Annotated[
         Path | None, typer.Option(help="A TOML file with these options; flags win over it.")
     ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(help="A built-in study to take the options from, e.g. uva-2021."),
+    ] = None,
     provider: Annotated[
         str | None,
         typer.Option(

@@ -54,6 +54,7 @@ def cloak_photos(  # noqa: PLR0913 - the one door to this room: all that a cloak
     photos: Sequence[Photo],
     candidates: Mapping[str, Sequence[Photo]],
     *,
+    only: Sequence[Photo] | None = None,
     read: Read,
     faces: KnownFaces,
     out: Path,
@@ -67,6 +68,7 @@ def cloak_photos(  # noqa: PLR0913 - the one door to this room: all that a cloak
 ) -> Cloaking:
     """Cloak the faces of one person's photos into `out`, each written when it is finished.
 
+    With `only`, some of the photos: each as it is cloaked among all of them.
     `networks`, `read`, `carried`, `judges` and `text` are those of `Recipe`; `candidates` are the
     people to cloak towards. `names` holds file names by photo hash, else they are <hash>.png. The
     cloak is computed on the networks' device, by `work`. What was cloaked alike before comes from
@@ -77,12 +79,13 @@ def cloak_photos(  # noqa: PLR0913 - the one door to this room: all that a cloak
     _refuse_unknown_faces(cloak)
     store = Cache(cache)
     recipe = Recipe(cloak, networks, judges, text or {}, read, carried)
-    steps = _Steps(len(photos), int(cloak.parameters["steps"]), on_progress)
+    chosen = photos if only is None else only
+    steps = _Steps(len(chosen), int(cloak.parameters["steps"]), on_progress)
     known = People(cloak, networks, faces, read, store)
     order = _Order(recipe, photos, candidates, out, names or {}, store, known, steps)
-    done: dict[str, CloakedPhoto | str] = dict(order.reused())
-    done.update(order.made([photo for photo in photos if photo.sha256 not in done], work))
-    outcomes = [(photo, done[photo.sha256]) for photo in photos]
+    done: dict[str, CloakedPhoto | str] = dict(order.reused(chosen))
+    done.update(order.made([photo for photo in chosen if photo.sha256 not in done], work))
+    outcomes = [(photo, done[photo.sha256]) for photo in chosen]
     return Cloaking(
         tuple(outcome for _, outcome in outcomes if isinstance(outcome, CloakedPhoto)),
         tuple((photo, outcome) for photo, outcome in outcomes if isinstance(outcome, str)),
@@ -138,9 +141,9 @@ class _Order:
     people: People
     steps: _Steps
 
-    def reused(self) -> Iterator[tuple[str, CloakedPhoto]]:
+    def reused(self, photos: Sequence[Photo]) -> Iterator[tuple[str, CloakedPhoto]]:
         """Put the photos that were cloaked alike before into the folder; yield their records."""
-        for photo in self.photos:
+        for photo in photos:
             if record := self.cache.get_photo(self._key(photo), self._file(photo)):
                 self.steps.finish(faces=0)
                 yield photo.sha256, self._named(record, photo)
