@@ -53,29 +53,48 @@ class RunData:
 
 def read_run(run: Path) -> RunData:
     """Read a run folder; raise UserError naming the file that is missing or broken."""
-    manifest_path = run / "manifest.json"
-    manifest_json = _json_object(_text(manifest_path), manifest_path, "the file")
-    manifest = _manifest(manifest_json, manifest_path)
+    manifest, manifest_json = read_manifest(run)
     observations = read_observations(run)
     enrolment, changed_uploads = read_enrolment(run), read_changed_uploads(run)
     _refuse_unknown_arms(observations, manifest, run / "observations.csv")
     _refuse_unknown_arms(enrolment, manifest, run / _ENROLMENT)
     for_one_arm = changed_uploads[changed_uploads["arm"] != ""]
     _refuse_unknown_arms(for_one_arm, manifest, run / _CHANGED_UPLOADS)
-    cloaks_path = run / "cloaked" / "cloaks.jsonl"
-    cloaks = _rows(cloaks_path) if cloaks_path.exists() else []
     return RunData(
         folder=run,
         manifest=manifest,
         manifest_json=manifest_json,
-        experiment=_text(run / "experiment.toml"),
+        experiment=read_experiment(run),
         observations=observations,
-        cloaks=_frame(cloaks, CLOAK_COLUMNS, cloaks_path),
-        photos=_frame(_rows(run / "photos.jsonl"), PHOTO_COLUMNS, run / "photos.jsonl"),
+        cloaks=_frame(read_cloaks(run), CLOAK_COLUMNS),
+        photos=_frame(read_photos(run), PHOTO_COLUMNS),
         summary=summarise(observations, manifest.arms),
         enrolment=enrolment,
         changed_uploads=changed_uploads,
     )
+
+
+def read_manifest(run: Path) -> tuple[Manifest, Mapping[str, Any]]:
+    """Read manifest.json: what a report speaks about, and the whole."""
+    path = run / "manifest.json"
+    values = _json_object(_text(path), path, "the file")
+    return _manifest(values, path), values
+
+
+def read_experiment(run: Path) -> str:
+    """Read experiment.toml."""
+    return _text(run / "experiment.toml")
+
+
+def read_photos(run: Path) -> Sequence[Mapping[str, Any]]:
+    """Read photos.jsonl: one row per file found."""
+    return _rows(run / "photos.jsonl", PHOTO_COLUMNS)
+
+
+def read_cloaks(run: Path) -> Sequence[Mapping[str, Any]]:
+    """Read cloaks.jsonl: one row per cloaked photo; none if nothing was cloaked."""
+    path = run / "cloaked" / "cloaks.jsonl"
+    return _rows(path, CLOAK_COLUMNS) if path.exists() else []
 
 
 def read_observations(run: Path) -> pd.DataFrame:
@@ -168,18 +187,20 @@ def _manifest(value: Mapping[str, Any], path: Path) -> Manifest:
         raise _broken(path, f"{place}: {first['msg']}") from error
 
 
-def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: Path) -> pd.DataFrame:
+def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=None if rows else list(columns))
+
+
+def _rows(path: Path, columns: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Read one JSON object a line, each with these keys."""
+    lines = _text(path).split("\n")
+    numbered = enumerate(lines, start=1)
+    rows = [_json_object(line, path, f"line {number}") for number, line in numbered if line.strip()]
     for number, row in enumerate(rows, start=1):
         absent = [name for name in columns if name not in row]
         if absent:
             raise _broken(path, f"row {number} has no {', '.join(absent)}")
-    return pd.DataFrame(rows, columns=None if rows else list(columns))
-
-
-def _rows(path: Path) -> list[Mapping[str, Any]]:
-    lines = _text(path).split("\n")
-    numbered = enumerate(lines, start=1)
-    return [_json_object(line, path, f"line {number}") for number, line in numbered if line.strip()]
+    return rows
 
 
 def _json_object(text: str, path: Path, place: str) -> Mapping[str, Any]:
