@@ -37,8 +37,8 @@ def export(run: Path, file_format: str, out: Path) -> tuple[Path, ...]:
     """Write a run's tables into the folder `out` and return the files.
 
     They are observations, calls, enrolment and changed_uploads, in that order.
-    `file_format` is csv, parquet or jsonl. Raises UserError when it is none of them, when parquet's
-    library is missing, or when the run folder can't be read; Stopped when `out` can't be written.
+    `file_format` is csv, parquet or jsonl. Raises UserError when it is none of them or when the
+    run folder can't be read; Stopped when `out` can't be written.
     """
     from reports.flat_files import write_tables
 

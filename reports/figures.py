@@ -25,6 +25,7 @@ from reports.tables import faces_found, of_arm
 
 _HIDDEN_AT, _HIDDEN_HALF = -0.22, 0.12
 _SEED = 20210101
+POINTS_MAX = 500
 
 
 def scores(observations: pd.DataFrame, manifest: Manifest, description: str) -> str:
@@ -32,7 +33,8 @@ def scores(observations: pd.DataFrame, manifest: Manifest, description: str) -> 
 
     Scores that the service hid stand in a strip of their own, left of the axis.
     """
-    groups = manifest.groups
+    groups, thresholds = manifest.groups, observations["threshold"]
+    observations = observations[["arm", "true_score", "censored"]]
     any_hidden = bool(observations["censored"].any())
     sizes = [len(group.arms) for group in groups]
     with drawing("scores"):
@@ -46,7 +48,7 @@ def scores(observations: pd.DataFrame, manifest: Manifest, description: str) -> 
                 _points(panel, row, chosen["true_score"].dropna(), _colour(arm))
                 _hidden(panel, row, int(chosen["censored"].sum()))
             _score_axis(panel, any_hidden=any_hidden)
-            _thresholds(panel, observations["threshold"])
+            _thresholds(panel, thresholds)
         panels[-1].set_xlabel("Score of the true person")
         if any_hidden:
             _name_hidden(panels[-1])
@@ -74,10 +76,11 @@ def protection(summary: pd.DataFrame, manifest: Manifest, description: str) -> s
 def change(pairs: pd.DataFrame, table: pd.DataFrame, manifest: Manifest, description: str) -> str:
     """Draw every probe's change of score from the control, with the median and its interval."""
     groups = [(group.title, group.arms[1:], group.labels[1:]) for group in manifest.groups]
+    pairs = pairs[["arm", "change"]]
     measured = table.set_index("arm").to_dict("index")
     with drawing("change"):
         figure, panels = stacked([len(arms) for _, arms, _ in groups])
-        shown = [0.0, *pairs["change"].dropna()]
+        least, most = pairs["change"].agg(["min", "max"]).fillna(0.0)
         for panel, (title, arms, labels) in zip(panels, groups, strict=True):
             counts = [measured[arm.name]["pairs"] for arm in arms]
             label_rows(
@@ -88,7 +91,7 @@ def change(pairs: pd.DataFrame, table: pd.DataFrame, manifest: Manifest, descrip
             for row, arm in enumerate(arms):
                 _points(panel, row, of_arm(pairs, arm)["change"].dropna(), CLOAKED, below=0.16)
                 _median(panel, row, measured[arm.name])
-            panel.set_xlim(min(shown) - 0.05, max(shown) + 0.05)
+            panel.set_xlim(min(least, 0) - 0.05, max(most, 0) + 0.05)
         panels[-1].set_xlabel("Change of the true person's score from the control")
         return svg(figure, "change", description)
 
@@ -124,17 +127,24 @@ def _boxes(panel: Axes, rows: Sequence[pd.DataFrame], colours: Sequence[str]) ->
 def _points(
     panel: Axes, row: int, values: "pd.Series[float]", colour: str, *, below: float = 0.0
 ) -> None:
-    """Draw a point per value, spread a little; those beyond the whiskers are ringed."""
+    """Draw a point per value, spread a little; those beyond the whiskers are ringed.
+
+    Of very many values POINTS_MAX are drawn, chosen at random.
+    """
     x = values.to_numpy(dtype=float)
-    y = row + below + np.random.default_rng([_SEED, row]).uniform(-0.17, 0.17, len(x))
     q1, q3 = np.quantile(x, [0.25, 0.75]) if len(x) else (0.0, 0.0)
     reach = 1.5 * (q3 - q1)
+    spread = np.random.default_rng([_SEED, row])
+    if len(x) > POINTS_MAX:
+        x = spread.choice(x, POINTS_MAX, replace=False)
+    y = row + below + spread.uniform(-0.17, 0.17, len(x))
     inside = (x >= q1 - reach) & (x <= q3 + reach)
     markers(panel, x[inside], y[inside], f"points-{row}", colour, "o", filled=True)
     markers(panel, x[~inside], y[~inside], f"outliers-{row}", colour, "o", filled=False)
 
 
 def _hidden(panel: Axes, row: int, count: int) -> None:
+    count = min(count, POINTS_MAX)
     spread = np.random.default_rng([_SEED, row, 1])
     x = _HIDDEN_AT + spread.uniform(-0.09, 0.09, count)
     y = row + spread.uniform(-0.25, 0.25, count)
@@ -159,7 +169,7 @@ def _name_hidden(panel: Axes) -> None:
 
 
 def _thresholds(panel: Axes, thresholds: "pd.Series[float]") -> None:
-    for threshold in sorted(set(thresholds.dropna()) - {0.0}):
+    for threshold in sorted(set(thresholds.dropna().unique()) - {0.0}):
         panel.axvline(
             threshold,
             color=WARNING,

@@ -1,10 +1,12 @@
 """Files that leave this room: each whole or not at all; and a run's rows as flat tables."""
 
 import contextlib
+import csv
 import io
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -72,11 +74,21 @@ def write_all(files: Mapping[Path, bytes], remedy: str) -> None:
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
-    """Return a frame as CSV: missing values empty, truth as true and false."""
-    flags = frame.select_dtypes("bool").columns
-    texts = {name: frame[name].map({True: "true", False: "false"}) for name in flags}
-    text: str = frame.assign(**texts).to_csv(index=False, float_format="%.10g", lineterminator="\n")
-    return text.encode()
+    """Return a frame as CSV: missing values empty, truth as true and false, numbers to 10 digits."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(frame.columns)
+    writer.writerows(zip(*(_cells(frame[name]) for name in frame), strict=True))
+    return text.getvalue().encode()
+
+
+def _cells(column: pd.Series) -> list[Any]:
+    values = column.astype(object).where(column.notna(), None).tolist()
+    if pd.api.types.is_bool_dtype(column):
+        return [None if value is None else str(value).lower() for value in values]
+    if pd.api.types.is_float_dtype(column):
+        return [None if value is None else f"{value:.10g}" for value in values]
+    return values
 
 
 def _jsonl_bytes(frame: pd.DataFrame) -> bytes:
@@ -86,14 +98,7 @@ def _jsonl_bytes(frame: pd.DataFrame) -> bytes:
 
 def _parquet_bytes(frame: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
-    try:
-        frame.to_parquet(buffer, engine="pyarrow", index=False)
-    except ImportError as error:
-        raise UserError(
-            "parquet needs a library that is not installed",
-            expected="the extra `parquet`",
-            remedy="pip install 'cloak-audit[parquet]', or choose csv or jsonl",
-        ) from error
+    frame.to_parquet(buffer, engine="pyarrow", index=False)
     return buffer.getvalue()
 
 

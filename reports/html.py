@@ -91,8 +91,8 @@ def _page(data: RunData, frames: Mapping[str, pd.DataFrame], drawn: Mapping[str,
 
 
 def _facts(data: RunData) -> Mapping[str, Any]:
-    people = sorted(set(data.observations["true_person"]))
-    thresholds = data.observations["threshold"].dropna()
+    people = data.observations["true_person"].unique()
+    thresholds = data.observations["threshold"].dropna().unique()
     return {
         "title": wording.title(data.manifest),
         "manifest": data.manifest,
@@ -109,6 +109,7 @@ def _facts(data: RunData) -> Mapping[str, Any]:
         "changes": uploads.changes(data.changed_uploads, data.manifest.service),
         "examples": examples.examples(data.folder, data.cloaks),
         "pairs_min": BOOTSTRAP_MIN,
+        "points_max": figures.POINTS_MAX,
         "amplification": examples.AMPLIFICATION,
         "experiment": data.experiment,
     }

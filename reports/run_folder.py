@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 from pydantic import ValidationError
 
 from audit.errors import UserError
@@ -26,7 +28,6 @@ _ENROLMENT, _CHANGED_UPLOADS = "enrolment.csv", "changed_uploads.csv"
 _ADDED_LATER = "service_thresholds"
 _SCORES = ("top_score", "true_score", "threshold")
 _NUMBERS = (*_SCORES, "cloaked_fraction", "rank", "native_score", "latency_ms", "attempts")
-_TEXTS = tuple(name for name in OBSERVATION_COLUMNS if name not in (*_NUMBERS, "censored"))
 _REMEDY = "restore the file, or continue the run with `audit resume` so that it is written again"
 
 
@@ -100,66 +101,79 @@ def read_cloaks(run: Path) -> Sequence[Mapping[str, Any]]:
 def read_observations(run: Path) -> pd.DataFrame:
     """Read observations.csv with typed columns; an empty cell is missing, the name `NA` is not."""
     path = run / "observations.csv"
-    frame = _csv(path, [name for name in OBSERVATION_COLUMNS if name != _ADDED_LATER])
-    if _ADDED_LATER not in frame.columns:
-        frame[_ADDED_LATER] = ""
-    return _checked(_typed(frame, path), path)
+    table = _csv(path, [name for name in OBSERVATION_COLUMNS if name != _ADDED_LATER])
+    if _ADDED_LATER not in table.column_names:
+        table = table.append_column(_ADDED_LATER, pa.nulls(len(table), pa.string()))
+    return _checked(_typed(table, path), path)
 
 
 def read_enrolment(run: Path) -> pd.DataFrame:
     """Read enrolment.csv, all text; no rows if the folder is of before it was written."""
-    return _later_csv(run / _ENROLMENT, ENROLMENT_COLUMNS)
+    return _texts(_later_csv(run / _ENROLMENT, ENROLMENT_COLUMNS))
 
 
 def read_changed_uploads(run: Path) -> pd.DataFrame:
     """Read changed_uploads.csv; no rows if the folder is of before it was written."""
     path = run / _CHANGED_UPLOADS
-    frame = _later_csv(path, CHANGED_COLUMNS)
-    return frame.assign(bytes=_numbers(frame["bytes"], path).astype("Int64"))
+    table = _later_csv(path, CHANGED_COLUMNS)
+    sizes = _numbers(table, "bytes", path).to_pandas()
+    return _texts(table).assign(bytes=sizes.astype("Int64"))
 
 
-def _later_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _later_csv(path: Path, columns: Sequence[str]) -> pa.Table:
     if not path.exists() or not path.stat().st_size:
-        return pd.DataFrame(columns=list(columns), dtype=object)
-    return _csv(path, columns).astype(object)
+        return pa.table({name: pa.array([], pa.string()) for name in columns})
+    return _csv(path, columns)
 
 
-def _csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a table as text, in which these columns have to be."""
+def _csv(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Read a table as text, in which these columns have to be; an empty cell is null."""
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        header = pd.read_csv(path, nrows=0, encoding="utf-8").columns
+        table = pyarrow.csv.read_csv(
+            path,
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(header, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
     except FileNotFoundError:
         raise _missing(path) from None
     except (OSError, ValueError) as error:
         raise _broken(path, str(error).strip()) from error
-    absent = [name for name in columns if name not in frame.columns]
+    absent = [name for name in columns if name not in table.column_names]
     if absent:
         raise _broken(path, f"no column {', '.join(absent)}")
-    return frame
+    return table
 
 
-def _numbers(column: "pd.Series[str]", path: Path) -> "pd.Series[float]":
+def _numbers(table: pa.Table, name: str, path: Path) -> pa.ChunkedArray:
     try:
-        return pd.to_numeric(column.replace("", None)).astype(float)
-    except ValueError as error:
-        raise _broken(path, f"column {column.name}: {error}") from error
+        return table[name].cast(pa.float64())
+    except pa.ArrowInvalid as error:
+        raise _broken(path, f"column {name}: {error}") from error
 
 
-def _typed(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    frame = frame.copy()
-    for name in _NUMBERS:
-        frame[name] = _numbers(frame[name], path)
+def _texts(table: pa.Table) -> pd.DataFrame:
+    """Return a table of texts, what is missing as ""."""
+    frame: pd.DataFrame = table.to_pandas()
+    return frame.fillna("")
+
+
+def _typed(table: pa.Table, path: Path) -> pd.DataFrame:
+    numbers = {name: _numbers(table, name, path).to_pandas() for name in _NUMBERS}
+    frame = _texts(table.drop_columns(list(_NUMBERS))).assign(**numbers)
     flags = frame["censored"].str.lower().map({"true": True, "false": False, "": False})
     if flags.isna().any():
         raise _broken(path, "column censored holds other words than true and false")
-    frame["censored"] = flags.astype(bool)
-    for name in _TEXTS:
-        frame[name] = frame[name].astype(object)
-    return frame
+    named: list[str] = table.column_names
+    return frame.assign(censored=flags.astype(bool))[named]
 
 
 def _checked(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    unknown = sorted(set(frame["outcome"]) - {str(outcome) for outcome in Outcome})
+    unknown = sorted(set(frame["outcome"].unique()) - {str(outcome) for outcome in Outcome})
     if unknown:
         raise _broken(path, f"column outcome holds {', '.join(unknown)}")
     for name in _SCORES:
@@ -173,7 +187,7 @@ def _checked(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _refuse_unknown_arms(observations: pd.DataFrame, manifest: Manifest, path: Path) -> None:
-    unknown = sorted(set(observations["arm"]) - {arm.name for arm in manifest.arms})
+    unknown = sorted(set(observations["arm"].unique()) - {arm.name for arm in manifest.arms})
     if unknown:
         raise _broken(path, f"arm {', '.join(unknown)} is not in manifest.json")
 

@@ -1,8 +1,6 @@
 """The tables of a report as plain frames: one row per thing counted, missing = not applicable."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -22,7 +20,8 @@ def summarise(observations: pd.DataFrame, arms: Sequence[ManifestArm]) -> pd.Dat
     The protection success rate and its 95 % interval (Wilson) are over the probes in which the
     service found a face; all else is counted beside them.
     """
-    return pd.DataFrame([_summary_row(of_arm(observations, arm), arm) for arm in arms])
+    named = pd.Index([arm.name for arm in arms], name="arm")
+    return _summaries(observations, arms, named)
 
 
 def of_arm(observations: pd.DataFrame, arm: ManifestArm) -> pd.DataFrame:
@@ -30,34 +29,42 @@ def of_arm(observations: pd.DataFrame, arm: ManifestArm) -> pd.DataFrame:
     return observations[observations["arm"] == arm.name]
 
 
-def _summary_row(rows: pd.DataFrame, arm: ManifestArm) -> Mapping[str, Any]:
-    count = {outcome: int((rows["outcome"] == outcome).sum()) for outcome in Outcome}
-    faces = sum(count[outcome] for outcome in FACE_FOUND)
+def _summaries(
+    observations: pd.DataFrame, arms: Sequence[ManifestArm], index: pd.Index
+) -> pd.DataFrame:
+    """Return one row per entry of `index`, whose levels are columns: the arm, or more."""
+    outcomes = [str(outcome) for outcome in Outcome]
+    flags = {outcome: observations["outcome"] == outcome for outcome in outcomes}
+    groups = observations.assign(**flags).groupby(list(index.names), sort=False)
+    count = groups[[*outcomes, "censored"]].sum().reindex(index, fill_value=0)
+    faces = count[list(FACE_FOUND)].sum(axis=1)
     protected = faces - count[Outcome.MATCH]
-    interval = wilson(protected, faces)
-    scores = rows["true_score"]
-    return {
-        "arm": arm.name,
-        "system": arm.system,
-        "level": arm.level,
-        "targets": arm.targets or None,
-        "cloaked_fraction": arm.cloaked_fraction,
-        "probes": len(rows),
-        "identified": count[Outcome.MATCH],
-        "protection_success_rate": protected / faces if faces else None,
-        "ci_low": interval.low if interval else None,
-        "ci_high": interval.high if interval else None,
-        "mean_score": scores.mean(),
-        "median_score": scores.median(),
-        "min_score": scores.min(),
-        "max_score": scores.max(),
-        "censored": int(rows["censored"].sum()),
-        "no_face": count[Outcome.NO_FACE],
-        "refused": count[Outcome.REFUSED],
-        "errors": count[Outcome.ERROR],
-        "enrolled": arm.enrolled,
-        "enrol_rejected": arm.enrol_rejected,
-    }
+    intervals = [wilson(*pair) for pair in zip(protected.tolist(), faces.tolist(), strict=True)]
+    scores = groups["true_score"].agg(["mean", "median", "min", "max"]).reindex(index)
+    arm_of = {arm.name: arm for arm in arms}
+    told = [arm_of[name] for name in index.get_level_values("arm")]
+    table = pd.DataFrame(
+        {
+            "system": [arm.system for arm in told],
+            "level": [arm.level for arm in told],
+            "targets": [arm.targets or None for arm in told],
+            "cloaked_fraction": [arm.cloaked_fraction for arm in told],
+            "probes": count[outcomes].sum(axis=1),
+            "identified": count[Outcome.MATCH],
+            "protection_success_rate": protected / faces,
+            "ci_low": [interval.low if interval else None for interval in intervals],
+            "ci_high": [interval.high if interval else None for interval in intervals],
+            **{f"{name}_score": scores[name] for name in scores},
+            "censored": count["censored"],
+            "no_face": count[Outcome.NO_FACE],
+            "refused": count[Outcome.REFUSED],
+            "errors": count[Outcome.ERROR],
+            "enrolled": [arm.enrolled for arm in told],
+            "enrol_rejected": [arm.enrol_rejected for arm in told],
+        },
+        index=index,
+    )
+    return table.reset_index()
 
 
 def faces_found(summary: pd.DataFrame) -> pd.Series:
@@ -103,6 +110,7 @@ def paired_scores(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFram
 
 def changes(pairs: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     """Return per cloaked arm the median paired change with its bootstrap interval."""
+    pairs = pairs[["arm", "change"]]
     rows = []
     for arm in manifest.cloaked_arms:
         change = of_arm(pairs, arm)["change"]
@@ -123,19 +131,16 @@ def changes(pairs: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
 
 def by_person(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     """Return one summary row per arm and protected person."""
-    people = sorted(set(observations["true_person"]))
-    rows = [
-        {"person": person, **_summary_row(rows[rows["true_person"] == person], arm)}
-        for arm in manifest.arms
-        for rows in [of_arm(observations, arm)]
-        for person in people
-    ]
-    return pd.DataFrame(rows, columns=None if rows else ["person", "arm"])
+    people = sorted(observations["true_person"].unique())
+    arms = [arm.name for arm in manifest.arms]
+    pairs = pd.MultiIndex.from_product([arms, people], names=["arm", "true_person"])
+    table = _summaries(observations, manifest.arms, pairs).rename(columns={"true_person": "person"})
+    return table[["person", *table.columns.drop("person")]]
 
 
 def with_cloak_keys(cloaks: pd.DataFrame) -> pd.DataFrame:
     """Add what tells one cloak's rows from another's: the folder, and who is the target."""
-    folder = [str(PurePosixPath(file).parent) for file in cloaks["file"]]
+    folder = [file.rpartition("/")[0] or "." for file in cloaks["file"]]
     rows = cloaks.assign(folder=folder)
     cloak = rows.groupby(["system", "level", "folder"])
     separate = cloak["target"].transform("nunique") > cloak["person"].transform("nunique")
@@ -212,6 +217,7 @@ def mistaken_for(observations: pd.DataFrame) -> pd.DataFrame:
 
 def score_sources(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     """Return per arm how many true scores came from which question, and how many are hidden."""
+    observations = observations[["arm", "true_score_source", "censored"]]
     rows = [
         {
             "arm": arm.name,

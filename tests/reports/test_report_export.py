@@ -1,7 +1,5 @@
 import csv
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,7 +38,6 @@ def test_jsonl_is_one_object_a_line(make_run: Callable[..., Path], tmp_path: Pat
 
 
 def test_parquet_reads_back(make_run: Callable[..., Path], tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow", reason="parquet needs the extra `parquet`")
     observations, *_ = reports.export(make_run(ANSWERS), "parquet", tmp_path)
     frame = pd.read_parquet(observations)
     assert frame["true_person"].tolist() == ["NA", "Ada"]
@@ -51,8 +48,6 @@ def test_parquet_reads_back(make_run: Callable[..., Path], tmp_path: Path) -> No
 def test_enrolment_and_changed_uploads_are_tables_too(
     make_run: Callable[..., Path], tmp_path: Path, file_format: str
 ) -> None:
-    if file_format == "parquet":
-        pytest.importorskip("pyarrow", reason="parquet needs the extra `parquet`")
     read: dict[str, Callable[[Path], pd.DataFrame]] = {
         "csv": pd.read_csv,
         "jsonl": lambda path: pd.read_json(path, lines=True),
@@ -67,16 +62,6 @@ def test_enrolment_and_changed_uploads_are_tables_too(
     assert (enrolment.stem, changed.stem) == ("enrolment", "changed_uploads")
     assert read[file_format](enrolment)["code"].tolist() == ["TooDark"]
     assert read[file_format](changed)["bytes"].tolist() == [900]
-
-
-def test_parquet_without_its_library_says_what_to_install(make_run: Callable[..., Path]) -> None:
-    program = f"import sys; sys.modules['pyarrow'] = None; run = {str(make_run(ANSWERS))!r}\n"
-    program += "import pathlib as p, reports; reports.export(p.Path(run), 'parquet', p.Path(run))"
-    done = subprocess.run(
-        [sys.executable, "-c", program], check=False, capture_output=True, text=True
-    )
-    assert "audit.errors.UserError: parquet needs a library" in done.stderr
-    assert "cloak-audit[parquet]" in done.stderr
 
 
 def test_an_unknown_format_is_refused(make_run: Callable[..., Path], tmp_path: Path) -> None:

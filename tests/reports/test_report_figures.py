@@ -8,6 +8,7 @@ import pytest
 
 import reports
 from audit.types import Arm, Game, Targets
+from reports.figures import POINTS_MAX
 
 _SVG = "{http://www.w3.org/2000/svg}"
 HIGH = "fawkes-0.3-high"
@@ -32,6 +33,18 @@ def test_every_probe_with_a_score_is_one_point(study_run: Path) -> None:
     assert len(points) == 4 + 2 + 2 + 2
     assert points.pop("panel-3 1") == 16
     assert set(points.values()) == {31}
+
+
+def test_of_very_many_probes_some_are_drawn(make_run: Callable[..., Path]) -> None:
+    many = [{"score": number / 2000} for number in range(2000)]
+    hidden = [{"censored": True, "outcome": "no_match"}] * 600
+    run = make_run({"control": many + hidden})
+    text = reports.build(run).read_text(encoding="utf-8")
+    svg = run / "report" / "figures" / "scores.svg"
+    assert len(markers(svg, "points")["panel-0 0"]) == POINTS_MAX
+    assert len(markers(svg, "hidden")["panel-0 0"]) == POINTS_MAX
+    assert "n = 2000 (+ 600 hidden)" in svg.read_text(encoding="utf-8")
+    assert f"Of more than {POINTS_MAX} probes an arm, {POINTS_MAX} chosen at random" in text
 
 
 def test_hidden_scores_stand_left_of_zero(make_run: Callable[..., Path]) -> None:

@@ -95,16 +95,6 @@ def test_building_twice_gives_equal_bytes(make_run: Callable[..., Path]) -> None
     assert bytes_of(reports.build(run).parent) == first
 
 
-def test_bytes_are_equal_in_an_installation_without_extras(study_run: Path, tmp_path: Path) -> None:
-    """pandas keeps its columns in pyarrow where that is installed, else not."""
-    run = tmp_path / "study"
-    shutil.copytree(study_run, run, ignore=shutil.ignore_patterns("report"))
-    program = f"import sys; sys.modules['pyarrow'] = None; run = {str(run)!r}\n"
-    program += "import pathlib, reports; reports.build(pathlib.Path(run))"
-    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
-    assert bytes_of(run / "report") == bytes_of(study_run / "report")
-
-
 def bytes_of(folder: Path) -> dict[str, bytes]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}

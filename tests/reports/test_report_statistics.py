@@ -1,10 +1,13 @@
 import math
+import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ks_2samp
 
-from reports.statistics import BOOTSTRAP_MIN, median_interval, wilson
+from reports.statistics import BOOTSTRAP_MIN, median_interval, resampled_medians, wilson
 
 
 @given(st.integers(0, 400), st.integers(1, 400))
@@ -37,3 +40,23 @@ def test_the_median_interval_holds_the_median_and_repeats() -> None:
     assert interval is not None
     assert min(values) <= interval.low <= -0.19 <= interval.high <= max(values)
     assert median_interval(values) == interval
+
+
+@pytest.mark.parametrize("count", [5, 6, 12, 31, 200])
+def test_medians_are_distributed_as_those_of_resamples_that_are_drawn(count: int) -> None:
+    values = np.sort(np.random.default_rng(count).normal(size=count))
+    drawn = np.random.default_rng(1).choice(values, (20_000, count))
+    medians = resampled_medians(values)
+    assert ks_2samp(medians, np.median(drawn, axis=1)).pvalue > 0.001
+
+
+@given(st.lists(st.integers(0, 20), min_size=5, max_size=40), st.randoms(use_true_random=False))
+def test_the_median_interval_is_of_the_values_whatever_their_order(
+    values: list[int], shuffler: random.Random
+) -> None:
+    interval = median_interval(values)
+    shuffled = values.copy()
+    shuffler.shuffle(shuffled)
+    assert interval is not None
+    assert interval == median_interval(shuffled)
+    assert min(values) <= interval.low <= np.median(values) <= interval.high <= max(values)
