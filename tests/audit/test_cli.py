@@ -1,6 +1,9 @@
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+
+import pytest
 
 Audit = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = [
@@ -20,6 +23,21 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.endswith("heavy: []\n")
+
+
+@pytest.mark.parametrize("chosen", [None, "ACTIVE"])
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(chosen: str | None) -> None:
+    code = (
+        "import os, sys; sys.argv = ['audit', '--help']\n"
+        "from audit.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    print(os.environ['OMP_WAIT_POLICY'])\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": chosen} if chosen else {}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.splitlines()[-1] == (chosen or "PASSIVE")
 
 
 def test_every_command_of_the_contract_that_exists_is_in_the_help(audit: Audit) -> None:
