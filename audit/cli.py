@@ -62,6 +62,9 @@ def run(
     out: Annotated[str | None, typer.Option(help="The run's id. [date, time, provider]")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Like `audit plan`.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Agree to uploading the photos.")] = False,
+    lock: Annotated[
+        Path | None, typer.Option(help="What `audit plan --lock` wrote: the report holds it up.")
+    ] = None,
     as_json: JSON = False,
     quiet: QUIET = False,
 ) -> None:
@@ -77,18 +80,37 @@ def run(
         return
     services.check_keys(experiment)
     agree = functools.partial(consent.ask, yes=yes)
-    folder = runner.start(experiment, runs, out or new_id(experiment.provider), agree, progress)
+    run_id = out or new_id(experiment.provider)
+    folder = runner.start(experiment, runs, run_id, agree, progress, lock=lock)
     show_run(folder, quiet=quiet)
 
 
 @command(app)
 @with_experiment_options
-def plan(given: dict[str, Any], as_json: JSON = False, quiet: QUIET = False) -> None:
+def plan(
+    given: dict[str, Any],
+    lock: Annotated[
+        Path | None,
+        typer.Option(help="Lock the experiment and the claims in a new file (pre-registration)."),
+    ] = None,
+    claim: Annotated[
+        list[str] | None,
+        typer.Option(help="What the run will show: 'high: protection >= 0.5'. Repeatable."),
+    ] = None,
+    as_json: JSON = False,
+    quiet: QUIET = False,
+) -> None:
     """Count, time and price every call of a run without making one."""
-    from audit import runner
+    from audit import preregistration, runner
     from audit.progress import Progress
 
-    table(runner.plan(_experiment(given), Progress(quiet=quiet)), as_json=as_json)
+    if claim and not lock:
+        raise UserError("a claim is locked in a file.", expected="--lock FILE beside --claim")
+    progress = Progress(quiet=quiet)
+    register = None
+    if lock:
+        register = functools.partial(preregistration.lock, file=lock, claims=claim or ())
+    table(runner.plan(_experiment(given), progress, register), as_json=as_json)
 
 
 @command(app)

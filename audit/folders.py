@@ -163,6 +163,10 @@ class RunFolder:
         return self.path / "prices.toml"
 
     @property
+    def lock(self) -> Path:
+        return self.path / "lock.toml"
+
+    @property
     def log(self) -> Path:
         return self.path / "audit.log"
 

@@ -13,7 +13,16 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from audit import cloaks, manifest, preparation, purge, records, rerunning, services
+from audit import (
+    cloaks,
+    manifest,
+    preparation,
+    preregistration,
+    purge,
+    records,
+    rerunning,
+    services,
+)
 from audit.calls import CallRow, CallState
 from audit.clock import utc
 from audit.errors import UserError
@@ -35,9 +44,19 @@ from audit.workers import Workers
 from providers.base import Provider
 
 
-def plan(experiment: Experiment, progress: Progress) -> list[dict[str, object]]:
-    """Return what a run would take, as a table; nothing is sent, no run is begun."""
+def plan(
+    experiment: Experiment,
+    progress: Progress,
+    register: Callable[[Experiment, Prepared], Mapping[str, str]] | None = None,
+) -> list[dict[str, object]]:
+    """Return what a run would take, as a table; nothing is sent, no run is begun.
+
+    `register` locks the experiment and returns what to say of it.
+    """
     experiment, prepared = _checked(experiment, progress)
+    if register:
+        locked = register(experiment, prepared)
+        progress.say(f"locked: {locked['lock']}, SHA-256 {locked['sha256']}")
     return _plan(experiment, prepared, cloaks.forecast(experiment, prepared))
 
 
@@ -90,17 +109,24 @@ def start(
     run_id: str,
     agree: Callable[[Experiment, Prepared], Mapping[str, Any]],
     progress: Progress,
+    lock: Path | None = None,
 ) -> RunFolder:
     """Begin a run, once its input is known to be sound, and work on it to the end.
 
-    `agree` returns the consent to what will be sent, or raises UserError.
+    `agree` returns the consent to what will be sent, or raises UserError. `lock` is what the run is
+    held to.
     """
     folder = new_run(runs, run_id)
+    locked = preregistration.read(lock) if lock else None
     experiment, prepared = _checked(experiment, progress)
+    if locked and not preregistration.is_kept(locked, experiment, prepared):
+        progress.say("this is not the experiment of the lock: the report will say what differs")
     consent = agree(experiment, prepared)
     private_folder(folder.path)
     with folder.locked(), records.ending(folder):
         preparation.save(folder, prepared)
+        if lock:
+            preregistration.keep(lock, folder)
         experiment = _with_own_prices(experiment, folder)
         manifest.Manifest(folder).update(
             consent=consent, photo_set_generated=prepared.photo_set.generated

@@ -6,7 +6,7 @@ its file's bytes, in hexadecimal.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +18,25 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 def content_hash(value: Any) -> str:
     """Return the SHA-256 (hex) of a JSON-able value, equal on every machine."""
     return hashlib.sha256(_CANONICAL.encode(value).encode()).hexdigest()
+
+
+FREE_OF_LOCK = frozenset(
+    {"photos", "prices", "device", "tier", "max_calls", "max_cost", "purge_after"}
+)
+"""Keys of an experiment that change where it runs and what it costs, not what it measures; which
+photos there are is told by their hashes."""
+
+
+def roles_hash(photos: Iterable[Mapping[Any, Any]]) -> str:
+    """Return the hash of what each photo is for, from the rows of photos.jsonl."""
+    used = ([row["person"], row["sha256"], row["role"]] for row in photos if not row["rejected"])
+    return content_hash(sorted(used))
+
+
+def experiment_hash(keys: Mapping[str, Any], photo_set_sha256: str, roles_sha256: str) -> str:
+    """Return the hash of an experiment: its keys without FREE_OF_LOCK, its photos, their roles."""
+    locked = {key: value for key, value in keys.items() if key not in FREE_OF_LOCK}
+    return content_hash([locked, photo_set_sha256, roles_sha256])
 
 
 class Role(StrEnum):

@@ -8,7 +8,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import examples, figures, layout, tables, uploads, wording
+from reports import examples, figures, layout, preregistration, tables, uploads, wording
 from reports.flat_files import csv_bytes, write_all
 from reports.run_folder import RunData, read_run
 from reports.statistics import BOOTSTRAP_MIN
@@ -34,12 +34,14 @@ def write_report(run: Path) -> Path:
 
 def _frames(data: RunData) -> Mapping[str, pd.DataFrame]:
     pairs = tables.paired_scores(data.observations, data.manifest)
+    paired_changes = tables.changes(pairs, data.manifest)
     return {
         "summary": data.summary,
         "by_level": tables.by_level(data.summary, data.manifest),
         "by_person": tables.by_person(data.observations, data.manifest),
         "paired_scores": pairs,
-        "paired_changes": tables.changes(pairs, data.manifest),
+        "paired_changes": paired_changes,
+        "claims": preregistration.claims(data, paired_changes),
         "cloaking": tables.cloaking(data.cloaks),
         "rejected": tables.rejected(data.photos),
         "unanswered": tables.unanswered(data.observations, data.photos),
@@ -86,11 +88,11 @@ def _page(data: RunData, frames: Mapping[str, pd.DataFrame], drawn: Mapping[str,
     # The figures are our own SVG, escaped where they were drawn.
     inline = {name: Markup(svg) for name, svg in drawn.items()}  # noqa: S704
     return environment.get_template("report.html.j2").render(
-        figures=inline, **_facts(data), **_tables(data, frames)
+        figures=inline, **_facts(data, frames), **_tables(data, frames)
     )
 
 
-def _facts(data: RunData) -> Mapping[str, Any]:
+def _facts(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Any]:
     people = data.observations["true_person"].unique()
     thresholds = data.observations["threshold"].dropna().unique()
     return {
@@ -112,6 +114,7 @@ def _facts(data: RunData) -> Mapping[str, Any]:
         "points_max": figures.POINTS_MAX,
         "amplification": examples.AMPLIFICATION,
         "experiment": data.experiment,
+        "registration": preregistration.judged(data, frames["claims"]),
     }
 
 
@@ -121,6 +124,7 @@ def _tables(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, A
     sources = tables.score_sources(data.observations, data.manifest)
     shown = {
         "sources": (sources, "Where each arm's scores come from", layout.SOURCES),
+        "claims": (frames["claims"], "What was claimed before the run", layout.CLAIMS),
         "summary": (data.summary, "All arms", layout.SUMMARY),
         "by_person": (frames["by_person"], "Each protected person", layout.PERSON),
         "changes": (frames["paired_changes"], "Paired change from the control", layout.CHANGES),

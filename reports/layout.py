@@ -98,6 +98,13 @@ CLOAKING = (
     Column("seconds_mean", "Seconds a photo", rough),
     Column("seconds_total", "Seconds in all", rough),
 )
+CLAIMS = (
+    Column("claim", "Claim", words),
+    Column("measured", "Measured", score),
+    Column("ci_low", "95 % low", score),
+    Column("ci_high", "95 % high", score),
+    Column("verdict", "Came true", words),
+)
 REASONS = (Column("reason", "Reason", words), Column("files", "Files", count))
 REJECTED = (
     Column("path", "File", words),
