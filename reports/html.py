@@ -5,15 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from reports import examples, figures, layout, preregistration, tables, uploads, wording
-from reports.flat_files import csv_bytes, write_all
+from reports.pages import render, write_page
 from reports.run_folder import RunData, read_run
 from reports.statistics import BOOTSTRAP_MIN
-
-_XML = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 
 def write_report(run: Path) -> Path:
@@ -21,15 +17,9 @@ def write_report(run: Path) -> Path:
     data = read_run(run)
     frames = _frames(data)
     drawn = _figures(data, frames)
-    folder = run / "report"
-    page = folder / "index.html"
-    files = {folder / "tables" / f"{name}.csv": csv_bytes(frame) for name, frame in frames.items()}
-    files |= {
-        folder / "figures" / f"{name}.svg": f"{_XML}{svg}".encode() for name, svg in drawn.items()
-    }
-    files[page] = _page(data, frames, drawn).encode()
-    write_all(files, f"`audit report {run.name}` rebuilds the report")
-    return page
+    page = _page(data, frames, drawn)
+    remedy = f"`audit report {run.name}` rebuilds the report"
+    return write_page(run / "report", page, frames, drawn, remedy)
 
 
 def _frames(data: RunData) -> Mapping[str, pd.DataFrame]:
@@ -78,18 +68,7 @@ def _figures(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, 
 
 
 def _page(data: RunData, frames: Mapping[str, pd.DataFrame], drawn: Mapping[str, str]) -> str:
-    environment = Environment(
-        loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    # The figures are our own SVG, escaped where they were drawn.
-    inline = {name: Markup(svg) for name, svg in drawn.items()}  # noqa: S704
-    return environment.get_template("report.html.j2").render(
-        figures=inline, **_facts(data, frames), **_tables(data, frames)
-    )
+    return render("report.html.j2", drawn, **_facts(data, frames), **_tables(data, frames))
 
 
 def _facts(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Any]:

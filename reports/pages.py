@@ -1,0 +1,47 @@
+"""What every page of this room is: one template filled in, its figures and tables as files too."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports.flat_files import csv_bytes, write_all
+
+_XML = '<?xml version="1.0" encoding="utf-8"?>\n'
+
+
+def render(template: str, figures: Mapping[str, str], **values: Any) -> str:
+    """Return a template's page. `figures` are SVG by name; every value must be there."""
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # The figures are our own SVG, escaped where they were drawn.
+    inline = {name: Markup(svg) for name, svg in figures.items()}  # noqa: S704
+    return environment.get_template(template).render(figures=inline, **values)
+
+
+def write_page(
+    folder: Path,
+    page: str,
+    frames: Mapping[str, pd.DataFrame],
+    figures: Mapping[str, str],
+    remedy: str,
+) -> Path:
+    """Write tables, figures and, last, the page into a folder; return the page's path.
+
+    Raises Stopped, telling `remedy`, when the folder can't be written.
+    """
+    index = folder / "index.html"
+    files = {folder / "tables" / f"{name}.csv": csv_bytes(frame) for name, frame in frames.items()}
+    for name, svg in figures.items():
+        files[folder / "figures" / f"{name}.svg"] = f"{_XML}{svg}".encode()
+    files[index] = page.encode()
+    write_all(files, remedy)
+    return index
