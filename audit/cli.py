@@ -149,7 +149,7 @@ def export(
     runs: RUNS = DEFAULT_RUNS,
     quiet: QUIET = False,
 ) -> None:
-    """Write the run's observations, calls, enrolments and changed uploads as tables."""
+    """Write the run's observations, calls, enrolments and changed uploads as typed tables."""
     import reports
     from audit.folders import find_run
 

@@ -16,7 +16,7 @@ from audit.folders import RunFolder, write_whole
 from audit.ledger import Ledger
 from audit.plan import price_usd
 from audit.preparation import Prepared
-from audit.types import Arm
+from audit.types import SCHEMA_VERSION, Arm
 from providers.base import Provider
 
 _log = logging.getLogger("audit")
@@ -94,6 +94,7 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
     here = services.recognises_here(experiment)
     capabilities = services.capabilities_of(experiment)
     notes.update(
+        schema_version=SCHEMA_VERSION,
         run_id=folder.id,
         started_utc=notes.get("started_utc") or utc(time.time()),
         exit_state="running",

@@ -20,6 +20,10 @@ def content_hash(value: Any) -> str:
     return hashlib.sha256(_CANONICAL.encode(value).encode()).hexdigest()
 
 
+SCHEMA_VERSION = 5
+"""The version of a run folder's files and of the exported tables: it grows when a column or a file
+is added, or a meaning changes. Manifests of before version 5 do not tell theirs."""
+
 FREE_OF_LOCK = frozenset(
     {"photos", "prices", "device", "tier", "max_calls", "max_cost", "purge_after"}
 )

@@ -36,10 +36,11 @@ def load(run: Path) -> "RunData":
 def export(run: Path, file_format: str, out: Path) -> tuple[Path, ...]:
     """Write a run's tables into the folder `out` and return the files.
 
-    They are observations, calls, enrolment and changed_uploads, in that order.
+    They are observations, calls, enrolment and changed_uploads, then schema.json, which tells every
+    column.
     `file_format` is csv, parquet or jsonl. Raises UserError when it is none of them or when the
     run folder can't be read; Stopped when `out` can't be written.
     """
-    from reports.flat_files import write_tables
+    from reports.exports import write_tables
 
     return write_tables(run, file_format, out)

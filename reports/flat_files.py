@@ -1,40 +1,16 @@
-"""Files that leave this room: each whole or not at all; and a run's rows as flat tables."""
+"""Files that leave this room, each whole or not at all; CSV; and the ledger's calls."""
 
 import contextlib
 import csv
-import io
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 
 from audit.errors import Stopped, UserError
-from reports.run_folder import read_changed_uploads, read_enrolment, read_observations
-
-
-def write_tables(run: Path, file_format: str, out: Path) -> tuple[Path, ...]:
-    """Write a run's tables into `out` as csv, parquet or jsonl and return the files.
-
-    They are the observations, the calls, the photos' enrolment and the changed uploads.
-    """
-    to_bytes = _FORMATS.get(file_format)
-    if to_bytes is None:
-        raise UserError(
-            f"format {file_format!r} is unknown",
-            expected=f"one of {', '.join(_FORMATS)}",
-            remedy="choose one with --format",
-        )
-    frames = {
-        "observations": read_observations(run),
-        "calls": read_calls(run),
-        "enrolment": read_enrolment(run),
-        "changed_uploads": read_changed_uploads(run),
-    }
-    files = {out / f"{name}.{file_format}": to_bytes(frame) for name, frame in frames.items()}
-    write_all(files, f"`audit export {run.name}` writes them again")
-    return tuple(files)
 
 
 def read_calls(run: Path) -> pd.DataFrame:
@@ -45,7 +21,7 @@ def read_calls(run: Path) -> pd.DataFrame:
     try:
         uri = f"{path.resolve().as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as ledger:
-            cursor = ledger.execute("SELECT * FROM calls")
+            cursor = ledger.execute("SELECT * FROM calls ORDER BY seq")
             names = [column[0] for column in cursor.description]
             return pd.DataFrame(cursor.fetchall(), columns=names)
     except sqlite3.Error as error:
@@ -73,40 +49,24 @@ def write_all(files: Mapping[Path, bytes], remedy: str) -> None:
             ) from error
 
 
-def csv_bytes(frame: pd.DataFrame) -> bytes:
-    """Return a frame as CSV: missing values empty, truth as true and false, numbers to 10 digits."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+def csv_bytes(frame: pd.DataFrame, number: str = "{:.10g}") -> bytes:
+    """Return a frame as CSV: missing values empty, truth as true and false, numbers as `number`."""
+    lines: list[str] = []
+    # The writer quotes the letters of its line end: so a lone carriage return in a name is quoted.
+    lines_file = SimpleNamespace(write=lambda line: lines.append(f"{line[:-2]}\n"))
+    writer = csv.writer(lines_file, lineterminator="\r\n")
     writer.writerow(frame.columns)
-    writer.writerows(zip(*(_cells(frame[name]) for name in frame), strict=True))
-    return text.getvalue().encode()
+    writer.writerows(zip(*(_cells(frame[name], number) for name in frame), strict=True))
+    return "".join(lines).encode()
 
 
-def _cells(column: pd.Series) -> list[Any]:
+def _cells(column: pd.Series, number: str) -> list[Any]:
     values = column.astype(object).where(column.notna(), None).tolist()
     if pd.api.types.is_bool_dtype(column):
         return [None if value is None else str(value).lower() for value in values]
     if pd.api.types.is_float_dtype(column):
-        return [None if value is None else f"{value:.10g}" for value in values]
+        return [None if value is None else number.format(value) for value in values]
     return values
-
-
-def _jsonl_bytes(frame: pd.DataFrame) -> bytes:
-    text: str = frame.to_json(orient="records", lines=True, force_ascii=False, double_precision=15)
-    return text.encode()
-
-
-def _parquet_bytes(frame: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer, engine="pyarrow", index=False)
-    return buffer.getvalue()
-
-
-_FORMATS: Mapping[str, Callable[[pd.DataFrame], bytes]] = {
-    "csv": csv_bytes,
-    "parquet": _parquet_bytes,
-    "jsonl": _jsonl_bytes,
-}
 
 
 def _unreadable(path: Path, why: str) -> UserError:

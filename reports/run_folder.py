@@ -12,18 +12,16 @@ import pyarrow.csv
 from pydantic import ValidationError
 
 from audit.errors import UserError
-from audit.types import CloakedPhoto, Observation, Outcome
+from audit.types import SCHEMA_VERSION, CloakedPhoto, Outcome
+from reports import schema
 from reports.manifest import Manifest
 from reports.tables import summarise
 
-OBSERVATION_COLUMNS = tuple(field.name for field in fields(Observation))
 _CLOAKS_ADDED_LATER = "embedding_shifts"
 CLOAK_COLUMNS = tuple(
     field.name for field in fields(CloakedPhoto) if field.name != _CLOAKS_ADDED_LATER
 )
 PHOTO_COLUMNS = ("sha256", "person", "path", "role", "rejected", "reason", "detail")
-ENROLMENT_COLUMNS = ("arm", "person", "photo_sha256", "outcome", "code", "reason", "note")
-CHANGED_COLUMNS = ("arm", "photo", "uploaded_sha256", "bytes", "change")
 _ENROLMENT, _CHANGED_UPLOADS = "enrolment.csv", "changed_uploads.csv"
 _ADDED_LATER = "service_thresholds"
 _SCORES = ("top_score", "true_score", "threshold")
@@ -101,7 +99,7 @@ def read_cloaks(run: Path) -> Sequence[Mapping[str, Any]]:
 def read_observations(run: Path) -> pd.DataFrame:
     """Read observations.csv with typed columns; an empty cell is missing, the name `NA` is not."""
     path = run / "observations.csv"
-    table = _csv(path, [name for name in OBSERVATION_COLUMNS if name != _ADDED_LATER])
+    table = _csv(path, [name for name in schema.names("observations") if name != _ADDED_LATER])
     if _ADDED_LATER not in table.column_names:
         table = table.append_column(_ADDED_LATER, pa.nulls(len(table), pa.string()))
     return _checked(_typed(table, path), path)
@@ -109,13 +107,13 @@ def read_observations(run: Path) -> pd.DataFrame:
 
 def read_enrolment(run: Path) -> pd.DataFrame:
     """Read enrolment.csv, all text; no rows if the folder is of before it was written."""
-    return _texts(_later_csv(run / _ENROLMENT, ENROLMENT_COLUMNS))
+    return _texts(_later_csv(run / _ENROLMENT, schema.names("enrolment")))
 
 
 def read_changed_uploads(run: Path) -> pd.DataFrame:
     """Read changed_uploads.csv; no rows if the folder is of before it was written."""
     path = run / _CHANGED_UPLOADS
-    table = _later_csv(path, CHANGED_COLUMNS)
+    table = _later_csv(path, schema.names("changed_uploads"))
     sizes = _numbers(table, "bytes", path).to_pandas()
     return _texts(table).assign(bytes=sizes.astype("Int64"))
 
@@ -126,19 +124,22 @@ def _later_csv(path: Path, columns: Sequence[str]) -> pa.Table:
     return _csv(path, columns)
 
 
+def csv_table(path: Path, kinds: pa.Schema) -> pa.Table:
+    """Read a CSV file whose columns have these types; an empty cell is null."""
+    return pyarrow.csv.read_csv(
+        path,
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=kinds, null_values=[""], strings_can_be_null=True
+        ),
+    )
+
+
 def _csv(path: Path, columns: Sequence[str]) -> pa.Table:
     """Read a table as text, in which these columns have to be; an empty cell is null."""
     try:
         header = pd.read_csv(path, nrows=0, encoding="utf-8").columns
-        table = pyarrow.csv.read_csv(
-            path,
-            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(header, pa.string()),
-                null_values=[""],
-                strings_can_be_null=True,
-            ),
-        )
+        table = csv_table(path, pa.schema([(name, pa.string()) for name in header]))
     except FileNotFoundError:
         raise _missing(path) from None
     except (OSError, ValueError) as error:
@@ -193,6 +194,13 @@ def _refuse_unknown_arms(observations: pd.DataFrame, manifest: Manifest, path: P
 
 
 def _manifest(value: Mapping[str, Any], path: Path) -> Manifest:
+    version = value.get("schema_version", SCHEMA_VERSION)
+    if version > SCHEMA_VERSION:
+        raise UserError(
+            f"{path.parent} was written by a newer version of this program (schema {version}).",
+            expected=f"schema {SCHEMA_VERSION} or older",
+            remedy="use the version that wrote the run, or a newer one",
+        )
     try:
         return Manifest.model_validate(value)
     except ValidationError as error:
