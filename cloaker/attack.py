@@ -3,7 +3,10 @@
 A system is one file in `cloaker.systems`: it holds its variable, judges its iterates and takes its
 steps. The frame measures each iterate, keeps the best of each face, and lets faces that are
 finished leave the batch. Nothing here or in a system may mix the faces of a batch: a face's cloak
-must not depend on its batch mates.
+must not depend on its batch mates. In float64 it does not. In float32 a network's last digits depend
+on how many faces it is given, and steps by sign or thresholds (LowKey, Face-Off's PGD, the weights of
+Fawkes 1.0, Ulixes' stop rules) can make a pixel or a step of it: so `cloaker.cloaking` always
+divides a person's photos alike, and the same photos give the same bytes.
 """
 
 import math
@@ -74,7 +77,7 @@ class System:
         ]
 
     def pictures(self) -> Tensor:
-        """Return the iterate: float32 N x 3 x height x width in 0..255, differentiable."""
+        """Return the iterate: N x 3 x height x width in 0..255, differentiable."""
         raise NotImplementedError
 
     def judge(self, pictures: Tensor) -> Tensor:
@@ -146,7 +149,7 @@ def optimise(
     scene = system.scene
     clean = scene.clean
     faces = torch.arange(len(clean), device=clean.device)
-    nowhere = torch.full((len(clean),), torch.inf, device=clean.device)
+    nowhere = clean.new_full((len(clean),), torch.inf)
     best = Best(clean.clone(), nowhere, torch.zeros_like(nowhere), torch.zeros_like(faces))
     # A system may heed a budget that its best iterate need not keep.
     heeded = min(budget, float(system.parameters["budget"]))

@@ -1,4 +1,4 @@
-"""How visible a change is: DSSIM, in float32 always (variances by subtraction fail in less)."""
+"""How visible a change is: DSSIM, in float32 at least (variances by subtraction fail in less)."""
 
 import math
 from collections.abc import Sequence
@@ -35,7 +35,8 @@ class Dssim:
     def __init__(self, references: Tensor, sizes: Sequence[tuple[int, int]] | None = None) -> None:
         if min(references.shape[-2:]) < WINDOW_PX:
             raise ValueError(f"SSIM needs pictures of at least {WINDOW_PX} x {WINDOW_PX} pixels")
-        self._references = references.detach().float()
+        dtype = torch.promote_types(references.dtype, torch.float32)
+        self._references = references.detach().to(dtype)
         self._mean = _blur(self._references)
         self._variance = _blur(self._references.square()) - self._mean.square()
         self._weights = _weights(self._mean, sizes) if sizes else None
@@ -48,7 +49,7 @@ class Dssim:
 
     def __call__(self, pictures: Tensor) -> Tensor:
         """Return the DSSIM of each picture, N."""
-        pictures = pictures.float()
+        pictures = pictures.to(self._references.dtype)
         mean = _blur(pictures)
         variance = _blur(pictures.square()) - mean.square()
         covariance = _blur(pictures * self._references) - mean * self._mean

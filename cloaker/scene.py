@@ -51,6 +51,7 @@ class Scene:
     `clean` is N x 3 x height x width in 0..255, `mask` N x 1 x height x width in 0..1: how much of
     a change reaches each pixel. `wobbles`, steps x N x 4 (turn in radians, logarithm of scale,
     shift right and down in pixels), says how far off the alignment is that each step sees.
+    Everything is computed in the regions' own type, float32 or float64.
     """
 
     def __init__(self, regions: Sequence[Working], wobbles: Tensor | None = None) -> None:
@@ -61,10 +62,10 @@ class Scene:
         self._points = {
             crop: torch.stack(
                 [sampling_points(region.working_matrices[crop], crop) for region in regions]
-            ).to(self.clean.device, torch.float32)
+            ).to(self.clean)
             for crop in regions[0].working_matrices
         }
-        self._wobbles = None if wobbles is None else wobbles.to(self.clean.device)
+        self._wobbles = None if wobbles is None else wobbles.to(self.clean)
         self._step = 0
         self._at_photo = Dssim(self.clean, self._sizes)
         self._at_crops = {

@@ -48,7 +48,9 @@ class FoggySight(System):
         self._epsilon = float(parameters["epsilon"])
         self._variable = torch.zeros_like(scene.clean)
         for part, random in zip(scene.parts(self._variable), self._random, strict=True):
-            part.normal_(0, float(parameters["start"]), generator=random)
+            # Drawn whole: what `normal_` draws depends on how a batch is padded.
+            drawn = torch.randn(part.shape, generator=random, device=device)
+            part.copy_(float(parameters["start"]) * drawn)
         self._variable.clamp_(-self._epsilon, self._epsilon).requires_grad_()
         self._optimiser = torch.optim.Adam([self._variable], lr=float(parameters["learning_rate"]))
 
@@ -88,9 +90,8 @@ class FoggySight(System):
                 for each in self._random
             ]
         )
-        lift, right, down = torch.stack(
-            [2 * torch.rand(3, generator=each, device=each.device) - 1 for each in self._random]
-        ).unbind(dim=1)
+        drawn = [2 * torch.rand(3, generator=each, device=each.device) - 1 for each in self._random]
+        lift, right, down = torch.stack(drawn).to(clean).unbind(dim=1)
         lift = lift[:, None, None, None] * float(parameters["brightness"])
         change = view.crops(pictures) - clean
         change = change + self._unit * (noise * float(parameters["noise"]) + lift)

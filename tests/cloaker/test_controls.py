@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from toy import SIDE, run, scene_of, smooth_faces
 
 from cloaker.attack import Best
@@ -72,19 +72,6 @@ def test_noise_depends_on_the_seed_alone(name: str) -> None:
     first, other, same = _disturb(name, "high", faces, [5, 6, 5]).pictures
     assert first.equal(same)
     assert not first.equal(other)
-
-
-@pytest.mark.parametrize("name", CONTROLS)
-def test_batch_mates_and_their_size_do_not_matter(name: str) -> None:
-    # A mate that is larger pads the face at the right and the bottom.
-    face, mate = _faces(2)
-    mate = nn.functional.pad(mate[None], (0, 40, 0, 24), mode="reflect")[0]
-    row = resolve(name, "high")
-    alone = run(row_of(name).load(), row, _whole_photos(face), [4])
-    together = run(row_of(name).load(), row, _whole_photos(face, mate), [4, 9])
-    assert torch.allclose(together.pictures[0, :, :SIDE, :SIDE], alone.pictures[0], atol=0.01)
-    assert together.pictures[0, :, SIDE:].abs().max() == 0
-    assert together.pictures.isfinite().all()
 
 
 @pytest.mark.parametrize(

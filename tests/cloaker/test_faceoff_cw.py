@@ -3,7 +3,6 @@ import torch
 from torch import Tensor
 from toy import run, scene_of, smooth_faces
 
-from cloaker.attack import Best
 from cloaker.levels import Parameters, resolve
 from cloaker.networks.base import EmbeddingNetwork
 from cloaker.scene import Scene
@@ -203,23 +202,6 @@ def test_a_face_with_a_tau_under_a_level_is_finished(
     system = CarliniWagnerLinf(_scene(network, clean), _row("steps=20"), range(COUNT))
     system.rows["tau"][2] = 0.003
     assert system.finished().tolist() == [False, False, True, False]
-
-
-@pytest.mark.parametrize("attack", [CarliniWagnerL2, CarliniWagnerLinf])
-def test_batch_mates_do_not_matter(
-    network: EmbeddingNetwork, clean: Tensor, attack: type[CarliniWagner]
-) -> None:
-    row = _row("random_start=1", "initial_const=30", "steps=12", "searches=3")
-
-    def cloaked(part: slice) -> Best:
-        seeds = list(range(COUNT))[part]
-        return run(attack, row, _scene(network, clean[part]), seeds)
-
-    together, apart = cloaked(slice(COUNT)), cloaked(slice(1, 3))
-    # Rounding errors, which do depend on the batch's size, grow with each step.
-    assert (together.pictures[1:3] - apart.pictures).abs().mean() < 0.01
-    assert torch.allclose(together.judged[1:3], apart.judged, atol=1e-4)
-    assert together.steps[1:3].tolist() == apart.steps.tolist()
 
 
 @pytest.mark.parametrize("attack", [CarliniWagnerL2, CarliniWagnerLinf])

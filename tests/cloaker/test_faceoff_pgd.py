@@ -158,13 +158,3 @@ def test_with_the_target_loss_all_steps_are_taken(network: EmbeddingNetwork, cle
     assert best.steps.tolist() == [5] * COUNT
     span = (2 * own + 1).norm(dim=1)
     assert (best.judged < 32**0.5 / span).all()
-
-
-@pytest.mark.parametrize("attack", ["pgd-linf", "pgd-l2"])
-def test_batch_mates_do_not_matter(network: EmbeddingNetwork, clean: Tensor, attack: str) -> None:
-    row = _row(f"attack={attack}", "random_start=1", "epsilon=0.5")
-    together = run(FaceOff, row, _scene(network, clean), [1, 2, 3, 4])
-    apart = run(FaceOff, row, _scene(network, clean[1:3]), [2, 3])
-    off = (together.pictures[1:3] - apart.pictures).abs() > 0.01
-    assert off.float().mean() < 1e-3
-    assert torch.allclose(together.judged[1:3], apart.judged, atol=1e-3)

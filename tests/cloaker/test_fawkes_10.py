@@ -121,15 +121,16 @@ def _by_hand(
 
 
 def test_the_first_steps_are_those_worked_by_hand(network: EmbeddingNetwork, clean: Tensor) -> None:
-    row = _row("low", "steps=12")
-    scene = _aside(clean[:1], network)
+    # In float64: eleven steps make 0.05 levels of the rounding of float32.
+    row, clean = _row("low", "steps=12"), clean.double()
+    scene = _aside(clean[:1], network.double())
     system = Fawkes10(scene, row, [5])
     ours = _steps(system, 11)
     torch.manual_seed(5)
-    start = (2 * torch.rand(clean[0].shape) - 1)[None] * 1e-4
+    start = (2 * torch.rand(clean[0].shape) - 1)[None].double() * 1e-4
     theirs = _by_hand(scene, network, row, start)
     for number in range(12):
-        assert (ours[number] - theirs[number]).abs().max() < 0.05, number
+        assert (ours[number] - theirs[number]).abs().max() < 1e-6, number
     assert (theirs[-1] - clean[:1]).abs().max() > 5
 
 
@@ -186,17 +187,6 @@ def test_cloaks_move_away_within_the_budget(network: EmbeddingNetwork, clean: Te
     assert (best.judged < -0.1).all()
     assert best.pictures.min() >= 0
     assert best.pictures.max() <= 255
-
-
-def test_batch_mates_do_not_matter(network: EmbeddingNetwork, clean: Tensor) -> None:
-    row = _row("mid", "steps=8")
-    together = run(Fawkes10, row, _aside(clean, network))
-    for i in range(COUNT):
-        alone = run(Fawkes10, row, _aside(clean[i, None], network), [i])
-        apart = (together.pictures[i] - alone.pictures[0]).abs()
-        # Where the first gradient is nearly 0, rounding may decide on the fixed step's sign.
-        assert (apart > 0.05).float().mean() < 0.01
-        assert float(together.judged[i]) == pytest.approx(float(alone.judged[0]), rel=1e-3)
 
 
 def test_the_start_is_the_seeds_alone(clean: Tensor) -> None:

@@ -122,17 +122,6 @@ def test_with_the_printed_penalty_and_rate_little_comes_nearer(
     assert (printed.judged > right.judged).all()
 
 
-def test_batch_mates_do_not_matter(network: EmbeddingNetwork, clean: Tensor) -> None:
-    row, goals = _row("high", "steps=10"), list(network(smooth_faces(COUNT, seed=40))[:, None])
-    together = run(FawkesPaper, row, scene_of(clean, [(network, goals)]))
-    for i in range(COUNT):
-        scene = scene_of(clean[i, None], [(network, goals[i : i + 1])])
-        alone = run(FawkesPaper, row, scene)
-        apart = (together.pictures[i] - alone.pictures[0]).abs()
-        assert (apart > 0.05).float().mean() < 0.002
-        assert float(together.judged[i]) == pytest.approx(float(alone.judged[0]), rel=1e-3)
-
-
 def test_black_and_white_pixels_stay_finite(network: EmbeddingNetwork) -> None:
     faces = torch.zeros(1, 3, 112, 112)
     faces[..., 56:] = 255

@@ -143,15 +143,6 @@ def test_a_crop_loses_its_share_of_the_sides(network: EmbeddingNetwork) -> None:
     assert max(lefts) - min(lefts) > 7
 
 
-def test_batch_mates_do_not_matter(network: EmbeddingNetwork, clean: Tensor) -> None:
-    row = _row("high", "steps=5")
-    together = _cloak(network, clean, row, 4, 5, 6, 7)
-    apart = _cloak(network, clean[2:3], row, 6)
-    gaps = (together.pictures[2] - apart.pictures[0]).abs()
-    assert gaps.mean() < 1e-3
-    assert torch.allclose(together.judged[2], apart.judged[0], atol=1e-4)
-
-
 def test_seeds_draw_the_start(network: EmbeddingNetwork, clean: Tensor) -> None:
     faces = clean[[0, 0, 0]]
     first, other, same = FoggySight(_scene(network, faces), _row("high"), [1, 2, 1]).pictures()

@@ -13,7 +13,6 @@ from torch.nn.functional import conv2d, pad
 from toy import CPU, run, scene_of, smooth_faces
 
 from audit.errors import UserError
-from cloaker.attack import optimise
 from cloaker.levels import Parameters, resolve
 from cloaker.networks.base import ARCFACE_112, EmbeddingNetwork
 from cloaker.networks.catalogue import METRICS
@@ -153,29 +152,6 @@ def test_lpips_holds_the_steps_back(
         best = run(LowKey, row, _scene([network], clean), [3])
         unlike.append(float(by_the_book(best.pictures[0], clean[0])))
     assert unlike[2] < unlike[1] < unlike[0]
-
-
-def test_batch_mates_of_other_sizes_do_not_matter(
-    network: EmbeddingNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    install(tmp_path, monkeypatch)
-    sizes = [(112, 112), (160, 120), (118, 150)]
-    photos = [
-        torch.nn.functional.interpolate(face[None], size=size, mode="bilinear")[0].round()
-        for face, size in zip(smooth_faces(3), sizes, strict=True)
-    ]
-    row = resolve("lowkey", "high", ["steps=2"])
-
-    def cloaked(some: Sequence[int]) -> list[tuple[Tensor, float]]:
-        scene = _whole_photos([photos[i] for i in some], network)
-        best = optimise(LowKey(scene, row, [10 + i for i in some]), steps=2)
-        return list(zip(scene.parts(best.pictures), best.judged.tolist(), strict=True))
-
-    for i, (pixels, judged) in enumerate(cloaked([0, 1, 2])):
-        ((alone, judged_alone),) = cloaked([i])
-        assert pixels.shape == alone.shape
-        assert ((pixels - alone).abs() < 1e-3).float().mean() > 0.995
-        assert judged == pytest.approx(judged_alone, rel=1e-3)
 
 
 def test_each_face_starts_with_noise_of_its_own(network: EmbeddingNetwork) -> None:

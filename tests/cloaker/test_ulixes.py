@@ -198,30 +198,6 @@ def test_the_third_ensemble_goes_on_until_no_network_has_a_loss(
     assert all(_away(one, clean, best).min() >= 1 for one in (network, second))
 
 
-@pytest.mark.parametrize("method", ["2", "5-ascent"])
-@pytest.mark.parametrize("ensemble", ["2", "3"])
-def test_batch_mates_do_not_matter(
-    method: str,
-    ensemble: str,
-    network: EmbeddingNetwork,
-    second: EmbeddingNetwork,
-    clean: Tensor,
-) -> None:
-    nobody = method == "5-ascent"
-    views = [
-        (one, _nobody(COUNT) if nobody else _negatives(one, COUNT, goals=2))
-        for one in (network, second)
-    ]
-    row = _row(f"method={method}", f"ensemble={ensemble}", f"margin={0.6 if nobody else -0.4}")
-    together = run(Ulixes, row, scene_of(clean, views), range(COUNT))
-    for face in (0, COUNT - 1):
-        part = slice(face, face + 1)
-        mine = scene_of(clean[part], [(one, goals[part]) for one, goals in views])
-        apart = run(Ulixes, row, mine, [face])
-        assert apart.steps.tolist() == together.steps[part].tolist()
-        assert (apart.pictures - together.pictures[part]).abs().mean() < 0.01
-
-
 def test_black_and_white_pixels_stay_finite_and_in_range(network: EmbeddingNetwork) -> None:
     faces = torch.zeros(1, 3, 112, 112)
     faces[..., 56:] = 255

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from cloaker.attack import Best, Goal, System, optimise
+from cloaker.batch import Working
 from cloaker.levels import Parameters
 from cloaker.networks.base import ARCFACE_112, EmbeddingNetwork
 from cloaker.region import FaceRegion
@@ -23,10 +24,19 @@ def smooth_faces(count: int, seed: int = 7) -> Tensor:
 
 
 def scene_of(clean: Tensor, views: Sequence[tuple[EmbeddingNetwork, Sequence[Tensor]]]) -> Scene:
-    """Return a scene in which networks see such faces as they are, each with its goals (G x D)."""
+    """Return a scene in which networks see such faces as they are, each with its goals (G x D).
+
+    It is of the faces' own type, float32 or float64.
+    """
     pixels = clean.to(torch.uint8).permute(0, 2, 3, 1)
     crops = [network.crop for network, _ in views] or [ARCFACE_112]
-    scene = Scene([FaceRegion(face.numpy(), ARCFACE_112.points, crops, CPU) for face in pixels])
+    regions = [FaceRegion(face.numpy(), ARCFACE_112.points, crops, CPU) for face in pixels]
+    scene = Scene(
+        [
+            Working(region.working.to(clean), region.working_matrices, region.mask().to(clean))
+            for region in regions
+        ]
+    )
     for network, goals in views:
         with torch.no_grad():
             own = network(scene.crops(scene.clean, network.crop))
