@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 CONTROL_LEVEL = "none"
 
@@ -58,6 +58,7 @@ class Service(_Part):
     """Who answered: a service, our local emulator of it, or a recogniser on this machine.
 
     `compares_faces`: `verify` compares a probe with single faces, not with the person's best.
+    Manifests of version 1 call the recogniser the emulator's network.
     """
 
     provider: str
@@ -66,8 +67,12 @@ class Service(_Part):
     emulated: bool = False
     gallery: str | None = None
     service_model: str | None = None
-    recogniser: str | None = None
-    matching: str | None = None
+    recogniser: str | None = Field(
+        default=None, validation_alias=AliasChoices("recogniser", "emulator_network")
+    )
+    matching: str | None = Field(
+        default=None, validation_alias=AliasChoices("matching", "emulator_matching")
+    )
 
 
 class Counts(_Part):
