@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import math
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageDraw, ImageOps
 
 from cloaker.faces import FaceFinder
 from datasets.photos import decode
@@ -94,6 +95,8 @@ def test_every_kind_of_file_is_cloaked_where_its_face_is(
     frames = [folder.face(), Image.new("RGB", (250, 250), "red")]
     wide = Image.new("RGB", (2600, 250), "grey")
     wide.paste(folder.face(), (1200, 0))
+    tall = Image.new("RGB", (260, 5200), "grey")
+    tall.paste(folder.face(), (5, 4300))
     sources = [
         folder.save("cmyk.jpg", folder.face().convert("CMYK"), quality=95),
         folder.save("grey.jpg", folder.face().convert("L"), quality=95),
@@ -106,6 +109,7 @@ def test_every_kind_of_file_is_cloaked_where_its_face_is(
             "progressive.jpg", folder.face(), quality=95, progressive=True, icc_profile=SRGB
         ),
         folder.save("wide.png", wide),
+        folder.save("tall.png", tall),
     ]
     seen = cloak_all()
     names = {"animated.gif.png", "animated.webp.png"}
@@ -181,6 +185,49 @@ def test_a_face_at_the_border_is_cloaked_up_to_it(
     source = folder.save("border.png", picture)
     assert cloak_all()["ann/border.png"] == ""
     copies(tmp_path, finder, [source])
+
+
+def with_dark_glasses(picture: Image.Image, finder: FaceFinder) -> Image.Image:
+    (face, *_) = finder.find(np.asarray(picture))
+    left, right = face.landmarks[:2]
+    size = 0.3 * (right[0] - left[0])
+    drawing = ImageDraw.Draw(picture)
+    for x, y in (left, right):
+        drawing.ellipse((x - 1.25 * size, y - size, x + 1.25 * size, y + size), "black")
+    drawing.line((*left, *right), "black", width=3)
+    return picture
+
+
+def in_profile(picture: Image.Image, finder: FaceFinder, degrees: float) -> Image.Image:
+    """Return a photo with its face turned aside, as if it were painted on a cylinder."""
+    (face, *_) = finder.find(np.asarray(picture))
+    columns, radius = np.arange(picture.width), 0.62 * face.width
+    off = (columns - face.left - face.width / 2) / radius
+    on_it = np.abs(off) < 1
+    turned = np.arcsin(off.clip(-1, 1)) + math.radians(degrees)
+    seen = face.left + face.width / 2 + radius * turned / (math.pi / 2)
+    source = np.where(on_it, np.where(turned < math.pi / 2, seen, 0), columns)
+    return Image.fromarray(np.asarray(picture)[:, np.rint(source).astype(int)])
+
+
+def test_dark_glasses_and_profiles_are_cloaked_where_a_face_is_found(
+    folder: Folder, tmp_path: Path, finder: FaceFinder, cloak_all: Callable[..., Rows]
+) -> None:
+    sources = [
+        *(folder.save(f"glasses {i}.png", with_dark_glasses(folder.face(), finder)) for i in "ab"),
+        *(
+            folder.save(f"turned {degrees}.png", in_profile(folder.face(), finder, degrees))
+            for degrees in (30, 55, 80)
+        ),
+        folder.save("turned away.png", in_profile(folder.face(), finder, 125)),
+    ]
+    found = {source.name: bool(finder.find(decode(source).pixels)) for source in sources}
+    assert {name[0] for name, one in found.items() if one} == {"g", "t"}
+    assert not all(found.values())
+    seen = cloak_all()
+    for name, one in found.items():
+        assert seen[f"ann/{name}"] == ("" if one else "no face was found")
+    copies(tmp_path, finder, [source for source in sources if found[source.name]])
 
 
 def test_fifty_megapixels_stay_fifty_megapixels(
