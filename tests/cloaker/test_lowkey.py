@@ -47,7 +47,8 @@ def _blurred(picture: Tensor) -> Tensor:
     line = [math.exp(-((i - 3) ** 2) / (2 * 3**2)) for i in range(7)]
     kernel = torch.tensor(line)[:, None] * torch.tensor(line)
     mirrored = pad(picture[:, None], (3, 3, 3, 3), mode="reflect")
-    blurred: Tensor = conv2d(mirrored, (kernel / kernel.sum())[None, None])[:, 0]
+    kernel = (kernel / kernel.sum()).to(picture)
+    blurred: Tensor = conv2d(mirrored, kernel[None, None])[:, 0]
     return blurred
 
 
@@ -84,16 +85,17 @@ def _start(scene: Scene, seeds: Sequence[int], *settings: str) -> Tensor:
 
 
 def test_steps_are_those_of_the_formula(network: EmbeddingNetwork) -> None:
-    networks, clean = [network, *_others(network, 1)], smooth_faces(2)
+    # In float64: a sign makes a whole step of what rounding leaves of a gradient.
+    networks, clean = [network.double(), *_others(network, 1)], smooth_faces(2).double()
     scene, seeds, steps = _scene(networks, clean), [3, 4], 4
     starts, mask = _start(scene, seeds), scene.mask[:, 0]
     best = run(LowKey, _row(f"steps={steps}"), scene, seeds)
     for i in range(2):
         moved = _by_the_book(networks, clean[i], starts[i], mask[i], steps)
-        # Where a gradient is all but zero its sign is a matter of rounding.
-        assert ((best.pictures[i] - moved).abs() < 1e-3).float().mean() > 0.999
+        # The blur's taps are in float32, whichever way they are worked out.
+        assert ((best.pictures[i] - moved).abs() < 1e-6).double().mean() > 0.9999
         gain = _gain(networks, moved, clean[i])
-        assert float(best.judged[i]) == pytest.approx(-float(gain), rel=1e-3)
+        assert float(best.judged[i]) == pytest.approx(-float(gain), rel=1e-5)
         assert float(gain) > 3 * float(_gain(networks, starts[i], clean[i]))
 
 
@@ -184,11 +186,11 @@ def test_the_release_looks_through_two_networks(network: EmbeddingNetwork) -> No
 
 
 def test_counting_networks_twice_changes_nothing(network: EmbeddingNetwork) -> None:
-    networks, clean = [network, *_others(network, 1)], smooth_faces(1)
+    networks, clean = [network.double(), *_others(network, 1)], smooth_faces(1).double()
     once = run(LowKey, _row("steps=3", "preset=released"), _scene(networks, clean), [3])
     twice = run(LowKey, _row("steps=3"), _scene([*networks, *networks], clean), [3])
-    assert ((once.pictures - twice.pictures).abs() < 1e-3).float().mean() > 0.999
-    assert float(once.judged) == pytest.approx(float(twice.judged), rel=1e-3)
+    assert (once.pictures - twice.pictures).abs().max() < 1e-6
+    assert float(once.judged) == pytest.approx(float(twice.judged), rel=1e-9)
 
 
 def test_black_and_white_pixels_stay_finite(
