@@ -65,6 +65,8 @@ class Service(_Part):
     name: str = ""
     compares_faces: bool = False
     emulated: bool = False
+    api_version: str | None = None
+    region: str | None = None
     gallery: str | None = None
     service_model: str | None = None
     recogniser: str | None = Field(
@@ -78,6 +80,7 @@ class Service(_Part):
 class Counts(_Part):
     """How many photos and people took part."""
 
+    train: int | None = None
     probe: int | None = None
     decoy_people: int | None = None
 
@@ -90,6 +93,7 @@ class Manifest(_Part):
     exit_message: str | None = None
     started_utc: str | None = None
     photo_set_generated: bool = False
+    cloak_networks: tuple[str, ...] = ()
     service: Service
     counts: Counts = Counts()
     arms: tuple[ManifestArm, ...]

@@ -269,3 +269,31 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         return write_run(tmp_path / "runs <1>" / "a run", Run(arms, **options))
 
     return make
+
+
+@pytest.fixture
+def make_runs(tmp_path: Path) -> Callable[..., tuple[Path, ...]]:
+    """Write one run folder for each set of answers, run-0, run-1, ..., begun a year apart."""
+
+    def make(
+        *answers: Mapping[str, Sequence[Probe]], services: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[Path, ...]:
+        return tuple(
+            write_run(tmp_path / f"run-{number}", repetition(given, number, *services[number:][:1]))
+            for number, given in enumerate(answers)
+        )
+
+    return make
+
+
+def repetition(
+    answers: Mapping[str, Sequence[Probe]], number: int, service: Mapping[str, Any] | None = None
+) -> Run:
+    run = Run({arm_of(arm): probes for arm, probes in answers.items()})
+    notes = manifest_of(run)
+    run.manifest = {
+        "run_id": f"run-{number}",
+        "started_utc": f"{2024 + number}-05-01T10:00:00Z",
+        "service": notes["service"] | dict(service or {}),
+    }
+    return run
