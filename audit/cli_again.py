@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from audit.errors import UserError
 from audit.options import DEFAULT_RUNS, JSON, QUIET, RUN, RUNS
-from audit.terminal import command, show_run, table
+from audit.terminal import command, show, show_run, table
 
 again_app = typer.Typer()
 
@@ -62,3 +63,42 @@ def rerun(
     agree = functools.partial(consent.ask, yes=yes)
     folder = runner.rerun(old, runs, run_id, agree, Progress(quiet=quiet), **given)
     show_run(folder, quiet=quiet)
+
+
+@command(again_app)
+def compare(
+    run: Annotated[list[str], typer.Argument(help="The runs' ids or folders.")],
+    runs: RUNS = DEFAULT_RUNS,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Compare what can't be compared; the report says why not."),
+    ] = False,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="A published study to stand beside, e.g. uva-2021. Repeatable."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The folder for page and tables. [RUNS/comparisons/...]")
+    ] = None,
+    as_json: JSON = False,
+    quiet: QUIET = False,
+) -> None:
+    """Compare runs of the same experiment months apart, at several services, or with a study.
+
+    The last line printed is the page.
+    """
+    import reports
+    from audit.folders import comparison_folder, find_run
+
+    folders = [find_run(runs, name).path for name in run]
+    if len(folders) == 1 and not against:
+        raise UserError("one run is no comparison.", expected="two runs, or --against STUDY")
+    place = to or comparison_folder(runs, [folder.name for folder in folders], against or [])
+    found = reports.compare(folders, place, force=force, against=against or ())
+    if as_json:
+        show(found.to_json())
+        return
+    if not quiet:
+        for sentence in found.sentences:
+            show(sentence)
+    show(found.page)

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -216,6 +216,13 @@ def new_run(runs: Path, run_id: str) -> RunFolder:
             remedy=f"`audit resume {run_id}` continues it; another --out starts a new one",
         )
     return folder
+
+
+def comparison_folder(runs: Path, run_ids: Sequence[str], studies: Sequence[str]) -> Path:
+    """Return where a comparison of these runs is written: the same for the same runs."""
+    names = [*run_ids, *studies]
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
+    return runs / "comparisons" / f"{names[0]}--{names[-1]}-{digest}"
 
 
 def find_run(runs: Path, run: str) -> RunFolder:

@@ -3,13 +3,15 @@
 Importing this package is cheap: pandas, matplotlib and seaborn come with the first call.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from reports.compare_page import ComparisonReport
     from reports.run_folder import RunData
 
-__all__ = ["build", "export", "load"]
+__all__ = ["build", "compare", "export", "load"]
 
 
 def build(run: Path) -> Path:
@@ -21,6 +23,19 @@ def build(run: Path) -> Path:
     from reports.html import write_report
 
     return write_report(run)
+
+
+def compare(
+    runs: Sequence[Path], to: Path, *, force: bool = False, against: Sequence[str] = ()
+) -> "ComparisonReport":
+    """Compare runs, and the latest with published studies; write page and tables into `to`.
+
+    The same folders give the same bytes. Raises UserError telling every difference if the runs
+    can't be compared, unless `force`; for an unknown study; or for a broken run folder.
+    """
+    from reports.compare_page import write_comparison
+
+    return write_comparison(runs, to, force=force, against=against)
 
 
 def load(run: Path) -> "RunData":

@@ -61,7 +61,7 @@ def drawing(name: str) -> Iterator[None]:
         yield
 
 
-def stacked(sizes: Sequence[int]) -> tuple[Figure, list[Axes]]:
+def stacked(sizes: Sequence[float]) -> tuple[Figure, list[Axes]]:
     """Return a figure of panels one below the other, each with room for so many rows."""
     height = sum(ROW_INCH * size + 0.5 for size in sizes) + 0.3
     figure = Figure(figsize=(WIDTH_INCH, height))

@@ -1,0 +1,144 @@
+"""What changed between a service's first and last run, arm by arm, with tests and intervals."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from reports.compared_run import ComparedRun
+from reports.comparison import PROBE, Comparison, Series, pairs
+from reports.statistics import BOOTSTRAP_MIN, CONFIDENCE_LEVEL
+
+_BEYOND = ("beyond_pairs", "beyond", "beyond_low", "beyond_high", "beyond_p")
+_TESTS = ("p", "beyond_p", "rate_p")
+_SEED = 20210101
+_RESAMPLES = 9999
+_POWER = 0.8
+
+
+def changes(comparison: Comparison) -> pd.DataFrame:
+    """Return one row per service and arm that two of its runs have: its first and its last.
+
+    `change` is the mean of the paired changes of the true person's score, `beyond` the mean of
+    what each probe changed more than it did in the control of the same two runs (the difference
+    in differences), `rate_change` that of the share identified. Intervals (95 %) are a percentile
+    bootstrap over people, over probes where there is one person; p values are of Wilcoxon's
+    signed-rank test and McNemar's exact test, Holm's over all of this table.
+    """
+    rows = [row for series in comparison.series for row in _changes(series)]
+    return _with_holm(pd.DataFrame(rows))
+
+
+def _changes(series: Series) -> Iterator[dict[str, Any]]:
+    for name in series.arms:
+        runs = series.having(name)
+        if len(runs) > 1:
+            yield _change(series.service, name, runs[0], runs[-1])
+
+
+def _change(service: str, name: str, before: ComparedRun, after: ComparedRun) -> dict[str, Any]:
+    arm, both = after.arms[name], pairs(before, after, name)
+    scored = both.dropna(subset=["score_before", "score_after"])
+    changed = scored["score_after"] - scored["score_before"]
+    low, high = _interval(changed, scored["true_person"])
+    return {
+        "service": service,
+        "arm": name,
+        "system": arm.system,
+        "level": arm.level,
+        "before": before.id,
+        "after": after.id,
+        "people": both["true_person"].nunique(),
+        "pairs": len(scored),
+        "hidden": int((both["censored_before"] | both["censored_after"]).sum()),
+        "mean_before": scored["score_before"].mean(),
+        "mean_after": scored["score_after"].mean(),
+        "change": changed.mean(),
+        "change_low": low,
+        "change_high": high,
+        "p": _wilcoxon(changed),
+        "detectable": _detectable(changed),
+        **_beyond(None if arm.is_control else scored, before, after),
+        **_identification(both),
+    }
+
+
+def _beyond(scored: pd.DataFrame | None, before: ComparedRun, after: ComparedRun) -> dict[str, Any]:
+    """Return the difference in differences over the probes that have all four scores.
+
+    `scored` None stands for the control itself, which has none.
+    """
+    if scored is None:
+        return dict.fromkeys(_BEYOND, math.nan)
+    control = pairs(before, after, after.manifest.control.name)
+    four = scored.merge(control, on=PROBE, suffixes=("", "_control")).dropna(
+        subset=["score_before_control", "score_after_control"]
+    )
+    own = four["score_after"] - four["score_before"]
+    beyond = own - (four["score_after_control"] - four["score_before_control"])
+    low, high = _interval(beyond, four["true_person"])
+    values = (len(four), beyond.mean(), low, high, _wilcoxon(beyond))
+    return dict(zip(_BEYOND, values, strict=True))
+
+
+def _identification(both: pd.DataFrame) -> dict[str, Any]:
+    asked = both.dropna(subset=["identified_before", "identified_after"])
+    was, is_now = (asked[name].astype(bool) for name in ("identified_before", "identified_after"))
+    changed = is_now.astype(float) - was.astype(float)
+    low, high = _interval(changed, asked["true_person"])
+    lost, gained = int((was & ~is_now).sum()), int((~was & is_now).sum())
+    return {
+        "asked": len(asked),
+        "identified_before": int(was.sum()),
+        "identified_after": int(is_now.sum()),
+        "lost": lost,
+        "gained": gained,
+        "rate_change": changed.mean(),
+        "rate_low": low,
+        "rate_high": high,
+        "rate_p": stats.binomtest(lost, lost + gained).pvalue if lost + gained else math.nan,
+    }
+
+
+def _interval(values: "pd.Series[float]", people: "pd.Series[str]") -> tuple[float, float]:
+    """Return the percentile bootstrap interval of the mean; NaN under BOOTSTRAP_MIN values."""
+    if len(values) < BOOTSTRAP_MIN:
+        return math.nan, math.nan
+    units = (
+        people if len(people.unique()) > 1 else pd.Series(range(len(values)), index=values.index)
+    )
+    sums, counts = (values.groupby(units).agg(how).to_numpy(float) for how in ("sum", "count"))
+    draw = np.random.default_rng(_SEED)
+    weights = draw.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=_RESAMPLES)
+    tail = (1 - CONFIDENCE_LEVEL) / 2
+    low, high = np.quantile((weights @ sums) / (weights @ counts), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _wilcoxon(values: "pd.Series[float]") -> float:
+    return float(stats.wilcoxon(values).pvalue) if (values != 0).any() else math.nan
+
+
+def _detectable(values: "pd.Series[float]") -> float:
+    """Return the change that such a comparison would tell in 80 of 100 cases."""
+    if len(values) < BOOTSTRAP_MIN:
+        return math.nan
+    z = stats.norm.ppf(1 - (1 - CONFIDENCE_LEVEL) / 2) + stats.norm.ppf(_POWER)
+    return float(z * values.std() / math.sqrt(len(values)))
+
+
+def _with_holm(table: pd.DataFrame) -> pd.DataFrame:
+    """Replace the p values by Holm's over all of the table's tests (Holm, 1979)."""
+    if table.empty:
+        return table
+    adjusted = table[list(_TESTS)].to_numpy(float, copy=True)
+    known = ~np.isnan(adjusted)
+    found = adjusted[known]
+    order = found.argsort(kind="stable")
+    factors = np.arange(len(found), 0, -1)
+    found[order] = np.maximum.accumulate(found[order] * factors).clip(max=1)
+    adjusted[known] = found
+    return table.assign(**dict(zip(_TESTS, adjusted.T, strict=True)))

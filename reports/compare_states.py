@@ -1,0 +1,85 @@
+"""Every arm over all runs of a service: where its level shifts, whether it still protects."""
+
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from reports.change_points import FALSE_ALARM_RATE, change_point
+
+MEASURES = ("mean_score", "protection_success_rate")
+PROTECTED_MIN = 0.5
+"""An arm protects where the service misses the person in most probes."""
+
+_SERIES = ["service", "arm"]
+
+
+def shifts(trend: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per change point: the run from which on a measure of an arm is another.
+
+    One is told of each service, arm and measure at most, and over all of them a false one in one
+    of twenty comparisons at most (Bonferroni).
+    """
+    found = list(_shifts(trend))
+    kept = [row for row in found if row["p"] * len(found) <= FALSE_ALARM_RATE]
+    columns = [*_SERIES, "measure", "run", "before", "after", "p"]
+    return pd.DataFrame(kept, columns=columns)
+
+
+def _shifts(trend: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    for (service, arm), rows in trend.groupby(_SERIES, sort=False):
+        for measure in MEASURES:
+            told = rows.dropna(subset=[measure])
+            if found := change_point(told[measure].tolist()):
+                yield {
+                    "service": service,
+                    "arm": arm,
+                    "measure": measure,
+                    "run": told["run"].iloc[found.place],
+                    "before": told[measure].iloc[: found.place].mean(),
+                    "after": told[measure].iloc[found.place :].mean(),
+                    "p": found.p,
+                }
+
+
+def states(trend: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per service and cloaked arm with several runs: whether it still protects.
+
+    Nothing is claimed that the rate's interval doesn't bear out, nor where the service misses the
+    person without any cloak.
+    """
+    controls = trend[trend["system"] == "none"].set_index(["service", "run"])["ci_high"]
+    cloaked = trend[trend["system"] != "none"]
+    rows = [
+        _state(rows.to_dict("records"), controls)
+        for _, rows in cloaked.groupby(_SERIES, sort=False)
+        if len(rows) > 1
+    ]
+    columns = [*_SERIES, "runs", "first", "last", "state"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _state(rows: list[dict[Hashable, Any]], controls: "pd.Series[float]") -> Mapping[str, Any]:
+    first, last = rows[0], rows[-1]
+    return {
+        "service": last["service"],
+        "arm": last["arm"],
+        "runs": len(rows),
+        "first": first["protection_success_rate"],
+        "last": last["protection_success_rate"],
+        "state": _in_words(rows, controls),
+    }
+
+
+def _in_words(rows: list[dict[Hashable, Any]], controls: "pd.Series[float]") -> str:
+    last = rows[-1]
+    control_high = controls[last["service"], last["run"]]
+    if not control_high < PROTECTED_MIN:
+        return "can't be told: the control is missed as well"
+    if last["ci_low"] > PROTECTED_MIN:
+        return "still protected"
+    if not last["ci_high"] < PROTECTED_MIN:
+        return "can't be told: the interval holds 50 %"
+    if any(row["ci_low"] > PROTECTED_MIN for row in rows):
+        return "no longer protected"
+    return "never protected"

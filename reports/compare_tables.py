@@ -1,0 +1,83 @@
+"""The tables of a comparison that need no test: the runs, every arm over time, services beside."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+from scipy import stats
+
+from reports.compared_run import ComparedRun
+from reports.comparison import Comparison, Series
+from reports.statistics import CONFIDENCE_LEVEL
+from reports.tables import faces_found, summarise
+
+ARM = ["game", "system", "level", "targets", "cloaked_fraction"]
+"""What tells an arm from others wherever it was run."""
+
+
+def runs(comparison: Comparison) -> pd.DataFrame:
+    """Return one row per run: when, who answered with which model, how it ended."""
+    return pd.DataFrame(
+        {
+            "run": run.id,
+            "started_utc": run.started_utc,
+            "service": run.service,
+            "model": run.model,
+            "state": run.manifest.exit_state,
+            "arms": len(run.arms),
+            "probes": run.observations["probe_sha256"].nunique(),
+            "enrolled": sum(arm.enrolled or 0 for arm in run.arms.values()),
+            "enrol_rejected": sum(arm.enrol_rejected or 0 for arm in run.arms.values()),
+        }
+        for run in comparison.runs
+    )
+
+
+def trend(comparison: Comparison) -> pd.DataFrame:
+    """Return one row per run and arm, service by service and by date.
+
+    `model_changed` marks a run whose service told another model than in the run before. The rate
+    and its interval (Wilson) are as in summary.csv.
+    """
+    tables = [table for series in comparison.series for table in _trend(series)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _trend(series: Series) -> Iterator[pd.DataFrame]:
+    before = series.runs[0]
+    for run in series.runs:
+        summary = summarise(run.observations, tuple(run.arms.values()))
+        told: Mapping[str, Any] = {
+            "service": series.service,
+            "run": run.id,
+            "started_utc": run.started_utc,
+            "days": run.days,
+            "model": run.model,
+            "model_changed": run.model != before.model,
+            "game": run.manifest.control.game,
+        }
+        low, high = _mean_interval(run, summary["arm"])
+        kept = summary.assign(faces=faces_found(summary), mean_low=low, mean_high=high, **told)
+        yield kept[[*told, *(name for name in kept if name not in told)]]
+        before = run
+
+
+def _mean_interval(run: ComparedRun, arms: "pd.Series[str]") -> tuple[Any, Any]:
+    """Return both ends of the 95 % interval of each arm's mean score (Student's t over probes)."""
+    scores = run.observations.groupby("arm")["true_score"].agg(["mean", "sem", "count"])
+    scores = scores.reindex(arms)
+    half = scores["sem"] * stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, scores["count"] - 1)
+    return (scores["mean"] - half).to_numpy(), (scores["mean"] + half).to_numpy()
+
+
+def matrix(trend_table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per kind of arm and a column per service: the latest run's protection rate.
+
+    The control stands first: what a service misses without any cloak is no protection.
+    """
+    latest = trend_table.drop_duplicates(["service", *ARM], keep="last")
+    return latest.sort_values(["system", "service"], key=_control_first, kind="stable")
+
+
+def _control_first(column: "pd.Series[str]") -> "pd.Series[str]":
+    return column.where(column != "none", "")

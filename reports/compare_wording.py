@@ -1,0 +1,198 @@
+"""What a comparison shows, in sentences that claim no more than its rows."""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from reports.change_points import FALSE_ALARM_RATE, RUNS_MIN
+from reports.compare_states import PROTECTED_MIN
+from reports.comparison import Comparison
+from reports.layout import signed
+from reports.services import not_the_service
+from reports.wording import plural
+
+_Row = Mapping[Hashable, Any]
+SIGNIFICANCE = 0.05
+STATE_NOTE = (
+    "Protected: the service misses the person in most probes, that is the whole 95 % interval "
+    f"(Wilson) of the rate lies above {100 * PROTECTED_MIN:.0f} %; not protected: the whole of it lies below."
+)
+SHIFTS_NOTE = (
+    f"A change point is looked for where there are {RUNS_MIN} runs or more, one for each arm and "
+    "measure: the largest difference between the means before and after it, by permutation. Where "
+    f"nothing ever changes, {100 * FALSE_ALARM_RATE:.0f} in 100 such pages show one (Bonferroni "
+    "over all of them), if the runs' errors come in no order."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One arm of one service in plain words: what changed, then the numbers that it rests on."""
+
+    is_control: bool
+    finding: str
+    detail: str
+
+    def __str__(self) -> str:
+        return self.finding
+
+
+def title(comparison: Comparison, studies: Sequence[str]) -> str:
+    """Name what stands beside what."""
+    services = " and ".join(series.service for series in comparison.series)
+    if len(comparison.runs) == 1:
+        return f"{services} beside {' and '.join(studies)}"
+    dates = sorted({run.date for run in comparison.runs})
+    when = f"{dates[0]} to {dates[-1]}" if len(dates) > 1 else dates[0]
+    return f"Comparison of {len(comparison.runs)} runs: {services}, {when}"
+
+
+def subtitle(comparison: Comparison) -> str:
+    """Say how many runs of which services and photos stand here."""
+    first = comparison.runs[0].manifest.counts
+    probes = plural(int(comparison.runs[0].observations["probe_sha256"].nunique()), "probe")
+    people = plural(first.decoy_people or 0, "decoy person", "decoy people")
+    decoys = f", {people}" if first.decoy_people else ""
+    services = plural(len(comparison.series), "service")
+    runs = plural(len(comparison.runs), "run")
+    return f"{runs} of {services}, {probes}{decoys}."
+
+
+def changes_caption(changes: pd.DataFrame) -> str:
+    """Say what the figure of changes shows and what is not in it."""
+    unit = resampled(changes)
+    hidden = int(changes["hidden"].sum()) if len(changes) else 0
+    left_out = (
+        f" {plural(hidden, 'pair')} with a hidden score have no place here: services hide low "
+        "scores, so the changes of all probes may be larger."
+        if hidden
+        else ""
+    )
+    return (
+        f"Mean change of the paired scores with its 95 % interval (percentile bootstrap over {unit}, "
+        f"seeded); n counts the pairs.{left_out}"
+    )
+
+
+def statistics_note(changes: pd.DataFrame) -> str:
+    """Say which tests were made, over what, and what they could have seen."""
+    tests = int(changes[["p", "beyond_p", "rate_p"]].notna().sum().sum()) if len(changes) else 0
+    return (
+        "Scores: Wilcoxon's signed-rank test of the paired changes, and of each probe's change less "
+        "its change in the control. Recognition: McNemar's exact test over the probes in which a "
+        f"face was found both times. All p values are Holm's over the {plural(tests, 'test')} of this "
+        f"page; intervals are not adjusted and resample {resampled(changes)}. The smallest "
+        "detectable change is the one that such a comparison tells in 80 of 100 cases: no smaller "
+        "one is ruled out by a p value that is not small."
+    )
+
+
+def resampled(changes: pd.DataFrame) -> str:
+    """Name what the bootstrap draws: people, or the probes of the only one there is."""
+    several = len(changes) and (changes["people"] > 1).any()
+    return "people" if several else "probes, of one person"
+
+
+def notices(comparison: Comparison) -> tuple[str, ...]:
+    """Return what a reader must know before any number."""
+    unfinished = [run.id for run in comparison.runs if run.manifest.exit_state != "done"]
+    parts = []
+    if unfinished:
+        parts.append(
+            f"Unfinished: {', '.join(unfinished)}. Only the probes answered in both runs are "
+            "compared."
+        )
+    if any(run.manifest.photo_set_generated for run in comparison.runs):
+        parts.append(
+            "Demonstration: all people are generated. The numbers say how the audit works, nothing "
+            "about real faces."
+        )
+    parts += [not_the_service(run.manifest.service) for run in comparison.runs]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def sentences(comparison: Comparison, changes: pd.DataFrame) -> tuple[Sentence, ...]:
+    """Return one sentence per arm that two runs of one service have, the control first."""
+    labels = {
+        (series.service, run.id): series.label(run)
+        for series in comparison.series
+        for run in series.runs
+    }
+    return tuple(
+        Sentence(
+            is_control=row["system"] == "none",
+            finding=_finding(row, labels),
+            detail=_detail(row),
+        )
+        for row in changes.to_dict("records")
+    )
+
+
+def _finding(row: _Row, labels: Mapping[tuple[str, str], str]) -> str:
+    before, after = (labels[row["service"], row[key]] for key in ("before", "after"))
+    start = f"Between {before} and {after}"
+    if not row["pairs"]:
+        return f"{start}, no probe of {row['arm']} has a score in both runs: nothing can be said."
+    if row["system"] == "none":
+        return f"{start}, {_of_service(row)}."
+    return f"{start}, {_of_cloak(row)}."
+
+
+def _of_service(row: _Row) -> str:
+    """Say what the service itself did: its score of clean probes, with nothing cloaked."""
+    whose = f"the confidence of {row['service']} in the person with nothing cloaked"
+    if not _is_told(row["p"]):
+        return f"{whose} did not change by anything that {plural(row['pairs'], 'probe')} can show"
+    return f"{whose} {_moved(row['change'])} (from {row['mean_before']:.3f} to {row['mean_after']:.3f})"
+
+
+def _of_cloak(row: _Row) -> str:
+    """Say what the cloak did beyond the service's own change."""
+    arm, service = row["arm"], row["service"]
+    total = f"the confidence of {service} with {arm} {_moved(row['change'])}"
+    if math.isnan(row["beyond"]):
+        return f"{total}; the control has no scores to compare it with"
+    if not _is_told(row["beyond_p"]):
+        return f"{total}, and nothing of that can be told from the control's own change"
+    effect = "protects less than before" if row["beyond"] > 0 else "protects more than before"
+    return (
+        f"{total}, and {_moved(row['beyond'])} beyond the control's own change: the cloak {effect}"
+    )
+
+
+def _is_told(p: float) -> bool:
+    return not math.isnan(p) and p < SIGNIFICANCE
+
+
+def _moved(change: float) -> str:
+    if f"{abs(change):.3f}" == "0.000":
+        return "stayed as it was"
+    return f"{'rose' if change > 0 else 'fell'} by {abs(change):.3f}"
+
+
+def _detail(row: _Row) -> str:
+    if not row["pairs"]:
+        return ""
+    parts = [f"{plural(row['pairs'], 'paired probe')}; change {_interval(row, 'change')}"]
+    if row["system"] != "none" and not math.isnan(row["beyond"]):
+        parts.append(f"beyond the control {_interval(row, 'beyond')}")
+    if not math.isnan(row["detectable"]):
+        parts.append(f"a change under {row['detectable']:.3f} would often be missed")
+    if row["asked"]:
+        parts.append(
+            f"recognised in {row['identified_before']:.0f}, then in {row['identified_after']:.0f} "
+            f"of {plural(row['asked'], 'probe')} with a face in both"
+        )
+    if row["hidden"]:
+        parts.append(f"{plural(row['hidden'], 'pair')} left out because a score was hidden")
+    return f"{'; '.join(parts)}."
+
+
+def _interval(row: _Row, name: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    if math.isnan(low):
+        return f"{signed(row[name])} (too few pairs for an interval)"
+    return f"{signed(row[name])} (95 % interval {signed(low)} to {signed(high)})"

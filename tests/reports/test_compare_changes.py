@@ -1,0 +1,174 @@
+"""Changes between runs: a hand-worked difference in differences, and each case's right sentence."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reports.compare_changes import changes
+from reports.compare_states import states
+from reports.compare_tables import trend
+from reports.compare_wording import sentences
+from reports.comparison import read_comparison
+
+MakeRuns = Callable[..., tuple[Path, ...]]
+Answers = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def scored(*scores: float) -> list[dict[str, Any]]:
+    return [{"score": score} for score in scores]
+
+
+def table_of(runs: Sequence[Path]) -> pd.DataFrame:
+    return changes(read_comparison(runs, force=False)).set_index("arm")
+
+
+HAND_BEFORE = {
+    "control": scored(0.90, 0.80, 0.95, 0.85, 0.90, 0.70),
+    "fawkes-0.3-high": scored(0.70, 0.60, 0.75, 0.65, 0.70, 0.50),
+}
+HAND_AFTER = {
+    "control": scored(0.80, 0.70, 0.85, 0.75, 0.80, 0.60),  # each 0.10 less
+    "fawkes-0.3-high": scored(0.65, 0.55, 0.70, 0.60, 0.65, 0.51),  # 0.05 less, the last 0.01 more
+}
+
+
+def test_the_difference_in_differences_is_as_worked_by_hand(make_runs: MakeRuns) -> None:
+    table = table_of(make_runs(HAND_BEFORE, HAND_AFTER))
+    control, cloaked = table.loc["control"], table.loc["fawkes-0.3-high"]
+
+    assert control["change"] == pytest.approx(-0.10)
+    assert pd.isna(control["beyond"])
+    assert (cloaked["pairs"], cloaked["beyond_pairs"]) == (6, 6)
+    assert cloaked["change"] == pytest.approx((5 * -0.05 + 0.01) / 6)
+    assert cloaked["beyond"] == pytest.approx((5 * 0.05 + 0.11) / 6)
+    assert 0.0499 < cloaked["beyond_low"] < cloaked["beyond"] < cloaked["beyond_high"] < 0.1101
+
+
+def test_holm_is_over_every_test_of_the_page(make_runs: MakeRuns) -> None:
+    table = table_of(make_runs(HAND_BEFORE, HAND_AFTER))
+
+    # Exact signed-rank tests of six: all of one sign 2/2**6, with the smallest against 4/2**6.
+    assert table["p"]["control"] == pytest.approx(3 * 2 / 2**6)
+    assert table["beyond_p"]["fawkes-0.3-high"] == pytest.approx(3 * 2 / 2**6)
+    assert table["p"]["fawkes-0.3-high"] == pytest.approx(3 * 2 / 2**6)
+    assert table["rate_p"].isna().all()
+
+
+def test_recognition_is_compared_where_a_face_was_found_both_times(make_runs: MakeRuns) -> None:
+    hit, miss, none = {"score": 0.9}, {"outcome": "no_match", "score": 0.2}, {"outcome": "no_face"}
+    before = {"control": [hit] * 8, "fawkes-0.3-high": [hit, hit, hit, hit, hit, hit, miss, none]}
+    after = {
+        "control": [hit] * 8,
+        "fawkes-0.3-high": [miss, miss, miss, miss, miss, miss, hit, hit],
+    }
+
+    row = table_of(make_runs(before, after)).loc["fawkes-0.3-high"]
+
+    assert (row["asked"], row["identified_before"], row["identified_after"]) == (7, 6, 1)
+    assert (row["lost"], row["gained"]) == (6, 1)
+    assert row["rate_change"] == pytest.approx(-5 / 7)
+    assert row["rate_p"] == pytest.approx(min(1, 3 * 2 * (1 + 7) / 2**7))  # binomial, 7 discordant
+
+
+def test_hidden_scores_are_counted_and_never_taken_for_zero(make_runs: MakeRuns) -> None:
+    hidden = {"outcome": "no_match", "censored": True}
+    before = {"control": scored(0.9, 0.9), "fawkes-0.3-high": scored(0.8, 0.6)}
+    after = {"control": scored(0.9, 0.9), "fawkes-0.3-high": [{"score": 0.7}, hidden]}
+
+    row = table_of(make_runs(before, after)).loc["fawkes-0.3-high"]
+
+    assert (row["pairs"], row["hidden"]) == (1, 1)
+    assert row["change"] == pytest.approx(-0.1)
+    assert pd.isna(row["change_low"])
+
+
+def test_several_people_are_resampled_as_people(make_runs: MakeRuns) -> None:
+    """Two people whose probes move together: over people the interval holds both of them."""
+    people = [{"score": 0.8, "person": name} for name in ("Ada", "Grace") for _ in range(5)]
+    moved = [{**each, "score": 0.9 if each["person"] == "Ada" else 0.7} for each in people]
+    runs = make_runs({"control": people}, {"control": moved})
+
+    row = table_of(runs).loc["control"]
+
+    assert row["people"] == 2
+    assert (row["change_low"], row["change_high"]) == (pytest.approx(-0.1), pytest.approx(0.1))
+
+
+def drawn(drift: float, broken: float, seed: int) -> Sequence[Answers]:
+    """Return the answers of a run and of a later one, from known distributions."""
+    draw = np.random.default_rng(seed)
+    clean, cloaked = draw.normal(0.85, 0.02, 31), draw.normal(0.6, 0.04, 31)
+    runs = []
+    for moved, worse in ((0.0, 0.0), (drift, broken)):
+        noise = draw.normal(0, 0.01, (2, 31))
+        runs.append(
+            {
+                "control": scored(*np.clip(clean + moved + noise[0], 0, 1).round(5)),
+                "fawkes-0.3-high": scored(
+                    *np.clip(cloaked + moved + worse + noise[1], 0, 1).round(5)
+                ),
+            }
+        )
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("drift", "broken", "control", "cloak"),
+    [
+        (0.0, 0.0, "did not change by anything", "can be told from the control's own change"),
+        (-0.1, 0.0, "fell by 0.1", "nothing of that can be told from the control's own change"),
+        (0.0, 0.2, "did not change by anything", "the cloak protects less than before"),
+        (-0.1, 0.2, "fell by 0.1", "the cloak protects less than before"),
+        (0.05, -0.2, "rose by 0.0", "the cloak protects more than before"),
+    ],
+    ids=["nothing", "drift", "broken", "both", "better"],
+)
+def test_each_case_gets_its_sentence(
+    make_runs: MakeRuns, drift: float, broken: float, control: str, cloak: str
+) -> None:
+    comparison = read_comparison(make_runs(*drawn(drift, broken, seed=1)), force=False)
+
+    first, second = sentences(comparison, changes(comparison))
+
+    assert first.is_control
+    assert control in first.finding
+    assert cloak in second.finding
+    assert first.finding.startswith("Between 2024-05-01 and 2025-05-01, ")
+    assert "31 paired probes" in second.detail
+
+
+def rates(*missed: int) -> Sequence[Answers]:
+    hit, miss = {"score": 0.9}, {"outcome": "no_match", "score": 0.2}
+    return [
+        {"control": [hit] * 20, "fawkes-0.3-high": [miss] * count + [hit] * (20 - count)}
+        for count in missed
+    ]
+
+
+@pytest.mark.parametrize(
+    ("missed", "state"),
+    [
+        ((20, 19), "still protected"),
+        ((20, 20, 1), "no longer protected"),
+        ((0, 2), "never protected"),
+        ((20, 11), "can't be told: the interval holds 50 %"),
+    ],
+)
+def test_whether_an_arm_still_protects(
+    make_runs: MakeRuns, missed: Sequence[int], state: str
+) -> None:
+    comparison = read_comparison(make_runs(*rates(*missed)), force=False)
+
+    assert states(trend(comparison))["state"].tolist() == [state]
+
+
+def test_nothing_is_protected_where_the_control_is_missed(make_runs: MakeRuns) -> None:
+    miss = {"outcome": "no_match", "score": 0.2}
+    answers = {"control": [miss] * 20, "fawkes-0.3-high": [miss] * 20}
+    comparison = read_comparison(make_runs(answers, answers), force=False)
+
+    assert states(trend(comparison))["state"][0].startswith("can't be told: the control")
