@@ -7,7 +7,7 @@ photo: as it was, cloaked, the difference (grey = none, times `--amplify`), and 
 cloaked region enlarged, before and after. Beside it stands what no eye can tell: how many pixels
 outside the region differ (0 it must be), and how far the mean colour of its rim is off, in levels.
 Exits with 1 where a pixel outside differs or a rim is off by a level. LowKey changes the whole
-photo, and so has neither.
+photo, and so has neither: what is shown of it is the square of the aligned crop, which it makes.
 """
 
 import argparse
@@ -41,23 +41,29 @@ RIM = 0.25  # of the mask: the outer fourth of the fade
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A photo before and after, and how much of a change reaches each pixel, 0..1."""
+    """A photo before and after, and how much of a crop's change reaches each pixel, 0..1.
+
+    `whole`: the photo was changed beyond the crop too.
+    """
 
     name: str
     before: Pixels
     after: Pixels
     mask: NDArray[np.float32]
+    whole: bool
 
     @property
     def outside(self) -> int:
         """Return how many pixels differ where no change may be."""
+        if self.whole:
+            return 0
         return int(((self.before != self.after).any(axis=2) & (self.mask == 0)).sum())
 
     @property
     def rim_shift(self) -> float:
         """Return how far the rim's mean colour is off, in levels: the colour that is off most."""
         rim = (self.mask > 0) & (self.mask < RIM)
-        if not rim.any():
+        if self.whole or not rim.any():
             return 0.0
         change = self.after[rim].astype(float) - self.before[rim]
         return float(np.abs(change.mean(axis=0)).max())
@@ -109,17 +115,17 @@ def cloaked(arguments: argparse.Namespace, system: str, level: str) -> Iterator[
     for file in sorted(out.glob("*/*.png")):
         (source,) = (arguments.photos / file.parent.name).glob(f"{file.stem}.*")
         before, after = decode(source).pixels, decode(file).pixels
-        mask = reached(before, finder, networks, whole=whole)
-        yield Pair(f"{file.parent.name}/{file.stem}", before, after, mask)
+        mask = reached(before, finder, networks)
+        yield Pair(f"{file.parent.name}/{file.stem}", before, after, mask, whole)
 
 
 def reached(
-    pixels: Pixels, finder: FaceFinder, networks: Sequence[EmbeddingNetwork], *, whole: bool
+    pixels: Pixels, finder: FaceFinder, networks: Sequence[EmbeddingNetwork]
 ) -> NDArray[np.float32]:
-    """Return how much of a change reaches each pixel, height x width in 0..1."""
+    """Return how much of a crop's change reaches each pixel, height x width in 0..1."""
     (face, *_) = finder.find(pixels)
     crops = [network.crop for network in networks]
-    region = FaceRegion(pixels, face.landmarks, crops, torch.device("cpu"), whole=whole)
+    region = FaceRegion(pixels, face.landmarks, crops, torch.device("cpu"))
     mask = torch.zeros(pixels.shape[:2])
     part = interpolate(region.mask()[None], size=region.clean.shape[-2:], mode="bilinear")
     region.box.of(mask).copy_(part[0, 0])
