@@ -88,7 +88,7 @@ def _frame(table: pa.Table) -> pd.DataFrame:
 
 
 def _exact_csv(table: pa.Table) -> bytes:
-    return csv_bytes(_frame(table), "{!r}")
+    return csv_bytes(_frame(table), "%r")
 
 
 def _jsonl(table: pa.Table) -> bytes:

@@ -1,16 +1,18 @@
 """Files that leave this room, each whole or not at all; CSV; and the ledger's calls."""
 
 import contextlib
-import csv
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import compute
 
 from audit.errors import Stopped, UserError
+
+_ROWS_AT_ONCE = 100_000
 
 
 def read_calls(run: Path) -> pd.DataFrame:
@@ -49,24 +51,42 @@ def write_all(files: Mapping[Path, bytes], remedy: str) -> None:
             ) from error
 
 
-def csv_bytes(frame: pd.DataFrame, number: str = "{:.10g}") -> bytes:
-    """Return a frame as CSV: missing values empty, truth as true and false, numbers as `number`."""
-    lines: list[str] = []
-    # The writer quotes the letters of its line end: so a lone carriage return in a name is quoted.
-    lines_file = SimpleNamespace(write=lambda line: lines.append(f"{line[:-2]}\n"))
-    writer = csv.writer(lines_file, lineterminator="\r\n")
-    writer.writerow(frame.columns)
-    writer.writerows(zip(*(_cells(frame[name], number) for name in frame), strict=True))
-    return "".join(lines).encode()
+def csv_bytes(frame: pd.DataFrame, number: str = "%.10g") -> bytes:
+    """Return a frame as CSV: missing values empty, truth as true and false, numbers as `number`.
+
+    The csv module is three times slower, and leaves a lone carriage return unquoted.
+    """
+    header = _lines([pa.array([str(name)]) for name in frame])
+    parts = (frame.iloc[row : row + _ROWS_AT_ONCE] for row in range(0, len(frame), _ROWS_AT_ONCE))
+    rows = (_lines([_cells(part[name], number) for name in part]) for part in parts)
+    return b"".join([header, *rows])
 
 
-def _cells(column: pd.Series, number: str) -> list[Any]:
-    values = column.astype(object).where(column.notna(), None).tolist()
-    if pd.api.types.is_bool_dtype(column):
-        return [None if value is None else str(value).lower() for value in values]
+def _lines(columns: Sequence[pa.Array]) -> bytes:
+    lines = compute.binary_join_element_wise(*map(_quoted, columns), ",")
+    return "".join(f"{line}\n" for line in lines.to_pylist()).encode()
+
+
+def _cells(column: pd.Series, number: str) -> pa.Array:
+    """Return a column's values as text, missing ones as ""."""
     if pd.api.types.is_float_dtype(column):
-        return [None if value is None else number.format(value) for value in values]
-    return values
+        values = column.to_numpy(dtype=float, na_value=np.nan).tolist()
+        return pa.array(["" if value != value else number % value for value in values])  # noqa: PLR0124 - NaN
+    if isinstance(column.dtype, pd.StringDtype):
+        return pa.array(column, pa.string(), from_pandas=True).fill_null("")
+    words = {True: "true", False: "false"} if pd.api.types.is_bool_dtype(column) else {}
+    told = zip(column.tolist(), column.notna().tolist(), strict=True)
+    return pa.array(
+        [words.get(value, str(value)) if there else "" for value, there in told], pa.string()
+    )
+
+
+def _quoted(cells: pa.Array) -> pa.Array:
+    special = compute.match_substring_regex(cells, '[",\r\n]')
+    if not compute.any(special).as_py():
+        return cells
+    doubled = compute.replace_substring(cells, '"', '""')
+    return compute.if_else(special, compute.binary_join_element_wise('"', doubled, '"', ""), cells)
 
 
 def _unreadable(path: Path, why: str) -> UserError:

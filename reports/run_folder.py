@@ -1,8 +1,9 @@
 """Reading a run folder: every file checked, every failure named."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ _ENROLMENT, _CHANGED_UPLOADS = "enrolment.csv", "changed_uploads.csv"
 _ADDED_LATER = "service_thresholds"
 _SCORES = ("top_score", "true_score", "threshold")
 _NUMBERS = (*_SCORES, "cloaked_fraction", "rank", "native_score", "latency_ms", "attempts")
+_ROWS_AT_ONCE = 20_000
 _REMEDY = "restore the file, or continue the run with `audit resume` so that it is written again"
 
 
@@ -65,8 +67,8 @@ def read_run(run: Path) -> RunData:
         manifest_json=manifest_json,
         experiment=read_experiment(run),
         observations=observations,
-        cloaks=_frame(read_cloaks(run), CLOAK_COLUMNS),
-        photos=_frame(read_photos(run), PHOTO_COLUMNS),
+        cloaks=_frame(_cloaks(run), CLOAK_COLUMNS),
+        photos=_frame(_photos(run), PHOTO_COLUMNS),
         summary=summarise(observations, manifest.arms),
         enrolment=enrolment,
         changed_uploads=changed_uploads,
@@ -87,13 +89,21 @@ def read_experiment(run: Path) -> str:
 
 def read_photos(run: Path) -> Sequence[Mapping[str, Any]]:
     """Read photos.jsonl: one row per file found."""
-    return _rows(run / "photos.jsonl", PHOTO_COLUMNS)
+    return list(_photos(run))
 
 
 def read_cloaks(run: Path) -> Sequence[Mapping[str, Any]]:
     """Read cloaks.jsonl: one row per cloaked photo; none if nothing was cloaked."""
+    return list(_cloaks(run))
+
+
+def _photos(run: Path) -> Iterator[Mapping[str, Any]]:
+    return _rows(run / "photos.jsonl", PHOTO_COLUMNS)
+
+
+def _cloaks(run: Path) -> Iterator[Mapping[str, Any]]:
     path = run / "cloaked" / "cloaks.jsonl"
-    return _rows(path, CLOAK_COLUMNS) if path.exists() else []
+    return _rows(path, CLOAK_COLUMNS) if path.exists() else iter(())
 
 
 def read_observations(run: Path) -> pd.DataFrame:
@@ -159,8 +169,9 @@ def _numbers(table: pa.Table, name: str, path: Path) -> pa.ChunkedArray:
 
 def _texts(table: pa.Table) -> pd.DataFrame:
     """Return a table of texts, what is missing as ""."""
-    frame: pd.DataFrame = table.to_pandas()
-    return frame.fillna("")
+    columns = [column.fill_null("") if column.null_count else column for column in table.columns]
+    frame: pd.DataFrame = pa.table(columns, table.column_names).to_pandas()
+    return frame
 
 
 def _typed(table: pa.Table, path: Path) -> pd.DataFrame:
@@ -209,20 +220,32 @@ def _manifest(value: Mapping[str, Any], path: Path) -> Manifest:
         raise _broken(path, f"{place}: {first['msg']}") from error
 
 
-def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=None if rows else list(columns))
+def _frame(rows: Iterator[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Return rows as a frame, a part at a time: as objects they take many times the room."""
+    parts = [pd.DataFrame(part) for part in iter(lambda: list(islice(rows, _ROWS_AT_ONCE)), [])]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(columns))
 
 
-def _rows(path: Path, columns: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Read one JSON object a line, each with these keys."""
-    lines = _text(path).split("\n")
-    numbered = enumerate(lines, start=1)
-    rows = [_json_object(line, path, f"line {number}") for number, line in numbered if line.strip()]
-    for number, row in enumerate(rows, start=1):
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    """Yield one JSON object a line, each with these keys."""
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        row = _json_object(line, path, f"line {number}")
         absent = [name for name in columns if name not in row]
         if absent:
             raise _broken(path, f"row {number} has no {', '.join(absent)}")
-    return rows
+        yield row
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8", newline="\n") as lines:
+            yield from lines
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(path) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _broken(path, str(error)) from error
 
 
 def _json_object(text: str, path: Path, place: str) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 import reports
 from audit.errors import UserError
+from reports import run_folder
 
 ENROLMENT = ("arm", "person", "photo_sha256", "outcome", "code", "reason", "note")
 CHANGED_UPLOADS = ("arm", "photo", "uploaded_sha256", "bytes", "change")
@@ -118,3 +119,14 @@ def test_unknown_keys_of_a_manifest_do_no_harm(make_run: Callable[..., Path]) ->
     run = make_run(PLAIN, manifest={"later": {"deep": {"er": [1, True, None]}}})
     assert "deep.er" in reports.build(run).read_text(encoding="utf-8")
     assert json.loads((run / "manifest.json").read_text())["later"]
+
+
+def test_a_long_list_is_read_in_parts(study_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = reports.load(study_run)
+    monkeypatch.setattr(run_folder, "_ROWS_AT_ONCE", 3)
+    parts = reports.load(study_run)
+    pd.testing.assert_frame_equal(parts.cloaks, whole.cloaks)
+    pd.testing.assert_frame_equal(
+        parts.photos.drop(columns=["width", "height"]),
+        whole.photos.drop(columns=["width", "height"]),
+    )
