@@ -56,6 +56,8 @@ def csv_bytes(frame: pd.DataFrame, number: str = "%.10g") -> bytes:
 
     The csv module is three times slower, and leaves a lone carriage return unquoted.
     """
+    if frame.columns.empty:
+        return b"\n"
     header = _lines([pa.array([str(name)]) for name in frame])
     parts = (frame.iloc[row : row + _ROWS_AT_ONCE] for row in range(0, len(frame), _ROWS_AT_ONCE))
     rows = (_lines([_cells(part[name], number) for name in part]) for part in parts)

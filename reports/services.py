@@ -3,6 +3,8 @@
 from reports.manifest import Service
 
 _LOCAL = "local"
+_UNNAMED = {"azure": "Azure Face", "mock": "Azure Face"}
+"""Manifests of version 1 don't name the service, of which there was one."""
 
 
 def answerer(service: Service) -> str:
@@ -36,4 +38,4 @@ def not_the_service(service: Service) -> str:
 
 
 def _name(service: Service) -> str:
-    return service.name or service.provider
+    return service.name or _UNNAMED.get(service.provider, service.provider)

@@ -42,6 +42,11 @@ def run(version: int, tmp_path: Path) -> Path:
     return Path(shutil.copytree(FIXTURES / f"version-{version}", tmp_path / f"version-{version}"))
 
 
+def change_manifest(run: Path, **values: object) -> None:
+    manifest = run / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | values))
+
+
 def test_every_version_has_a_fixture() -> None:
     assert {path.name for path in FIXTURES.iterdir()} == {f"version-{it}" for it in VERSIONS}
     newest = json.loads((FIXTURES / f"version-{SCHEMA_VERSION}" / "manifest.json").read_text())
@@ -62,7 +67,7 @@ def test_it_is_loaded(run: Path, version: int) -> None:
 
 def test_its_report_is_built(run: Path, version: int) -> None:
     text = reports.build(run).read_text(encoding="utf-8")
-    assert "With nothing cloaked (control), the " in text
+    assert "With nothing cloaked (control), the Azure Face emulator " in text
     assert "with the network bundled-conv, on this machine" in text
     assert ("Pre-registration" in text) == (version >= 5)
 
@@ -97,10 +102,17 @@ def test_all_are_listed(audit_here: Audit) -> None:
     assert [row["run"] for row in json.loads(done.stdout)] == [f"version-{it}" for it in VERSIONS]
 
 
+def test_it_is_compared_with_a_run_of_today(run: Path, version: int, tmp_path: Path) -> None:
+    run = run.rename(tmp_path / "then")
+    change_manifest(run, run_id="then")
+    newest = FIXTURES / f"version-{SCHEMA_VERSION}"
+    found = reports.compare([run, newest], tmp_path / "out", force=version < SCHEMA_VERSION)
+    assert "the Azure Face emulator" in found.sentences[0]
+    assert "3 probes" in found.page.read_text(encoding="utf-8")
+
+
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     run = Path(shutil.copytree(FIXTURES / "version-5", tmp_path / "newer"))
-    manifest = run / "manifest.json"
-    values = json.loads(manifest.read_text()) | {"schema_version": SCHEMA_VERSION + 1}
-    manifest.write_text(json.dumps(values))
+    change_manifest(run, schema_version=SCHEMA_VERSION + 1)
     with pytest.raises(UserError, match="a newer version of this program"):
         reports.load(run)

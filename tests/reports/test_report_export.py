@@ -18,7 +18,7 @@ from audit.errors import Stopped, UserError
 from audit.ledger import Ledger
 from audit.types import SCHEMA_VERSION, Observation
 from reports import exports, schema
-from reports.flat_files import read_calls
+from reports.flat_files import csv_bytes, read_calls
 
 ANSWERS = {"control": [{"score": 0.9, "person": "NA"}, {"censored": True, "outcome": "no_match"}]}
 FORMATS = ("csv", "parquet", "jsonl")
@@ -173,6 +173,11 @@ def test_the_readme_lists_the_observations_columns() -> None:
     table = text[text.index("`observations.csv` has these columns") :].split("\n\n")[1]
     told = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]  # fmt: skip
     assert told == list(schema.names("observations"))
+
+
+def test_a_table_of_nothing_is_an_empty_line() -> None:
+    assert csv_bytes(pd.DataFrame()) == b"\n"
+    assert csv_bytes(pd.DataFrame(columns=["arm", 'a "name", odd'])) == b'arm,"a ""name"", odd"\n'
 
 
 def test_an_unknown_format_is_refused(make_run: Callable[..., Path], tmp_path: Path) -> None:
