@@ -8,9 +8,11 @@ from scipy import stats
 
 from reports.compared_run import ComparedRun
 from reports.comparison import Comparison, Series
+from reports.manifest import ManifestArm
 from reports.statistics import CONFIDENCE_LEVEL
 from reports.tables import faces_found, summarise
 
+_SEPARATOR = "/"  # no run's id has one
 ARM = ["game", "system", "level", "targets", "cloaked_fraction"]
 """What tells an arm from others wherever it was run."""
 
@@ -37,35 +39,53 @@ def trend(comparison: Comparison) -> pd.DataFrame:
     """Return one row per run and arm, service by service and by date.
 
     `model_changed` marks a run whose service told another model than in the run before. The rate
-    and its interval (Wilson) are as in summary.csv.
+    and its interval (Wilson) are as in summary.csv; that of the mean score is Student's t, over
+    probes.
     """
-    tables = [table for series in comparison.series for table in _trend(series)]
-    return pd.concat(tables, ignore_index=True)
+    told = [told for series in comparison.series for told in _told(series)]
+    arms = [arm for series in comparison.series for run in series.runs for arm in _named(run)]
+    rows = [
+        run.observations.assign(arm=[_name(run, arm) for arm in run.observations["arm"]])
+        for run in comparison.runs
+    ]
+    observations = pd.concat(rows, ignore_index=True)
+    summary = summarise(observations, arms)
+    low, high = _mean_interval(observations, summary["arm"])
+    summary = summary.assign(
+        faces=faces_found(summary), mean_low=low, mean_high=high, game=[arm.game for arm in arms]
+    )
+    runs_and_arms = summary["arm"].str.split(_SEPARATOR, n=1, expand=True)
+    summary = summary.assign(run=runs_and_arms[0], arm=runs_and_arms[1])
+    return pd.DataFrame(told).merge(summary, on="run", how="left", validate="one_to_many")
 
 
-def _trend(series: Series) -> Iterator[pd.DataFrame]:
+def _told(series: Series) -> Iterator[Mapping[str, Any]]:
     before = series.runs[0]
     for run in series.runs:
-        summary = summarise(run.observations, tuple(run.arms.values()))
-        told: Mapping[str, Any] = {
+        yield {
             "service": series.service,
             "run": run.id,
             "started_utc": run.started_utc,
             "days": run.days,
             "model": run.model,
             "model_changed": run.model != before.model,
-            "game": run.manifest.control.game,
         }
-        low, high = _mean_interval(run, summary["arm"])
-        kept = summary.assign(faces=faces_found(summary), mean_low=low, mean_high=high, **told)
-        yield kept[[*told, *(name for name in kept if name not in told)]]
         before = run
 
 
-def _mean_interval(run: ComparedRun, arms: "pd.Series[str]") -> tuple[Any, Any]:
+def _named(run: ComparedRun) -> Iterator[ManifestArm]:
+    """Yield a run's arms under names that no other run has: all are summarised at once."""
+    for arm in run.arms.values():
+        yield arm.model_copy(update={"name": _name(run, arm.name)})
+
+
+def _name(run: ComparedRun, arm: str) -> str:
+    return f"{run.id}{_SEPARATOR}{arm}"
+
+
+def _mean_interval(observations: pd.DataFrame, arms: "pd.Series[str]") -> tuple[Any, Any]:
     """Return both ends of the 95 % interval of each arm's mean score (Student's t over probes)."""
-    scores = run.observations.groupby("arm")["true_score"].agg(["mean", "sem", "count"])
-    scores = scores.reindex(arms)
+    scores = observations.groupby("arm")["true_score"].agg(["mean", "sem", "count"]).reindex(arms)
     half = scores["sem"] * stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, scores["count"] - 1)
     return (scores["mean"] - half).to_numpy(), (scores["mean"] + half).to_numpy()
 

@@ -16,7 +16,7 @@ from reports.run_folder import (
     read_cloaks,
     read_experiment,
     read_manifest,
-    read_observations,
+    read_observations_of,
     read_photos,
 )
 from reports.services import answerer
@@ -99,17 +99,22 @@ class ComparedRun:
         return {arm.name: arm for arm in (self.manifest.control, *self.manifest.cloaked_arms)}
 
 
-def read_compared_run(run: Path) -> ComparedRun:
-    """Read what a comparison needs of a run folder.
+def read_compared_runs(folders: Sequence[Path]) -> list[ComparedRun]:
+    """Read what a comparison needs of run folders.
 
-    Raises UserError naming the file that is missing or broken.
+    Raises UserError naming a file that is missing or broken.
     """
+    observations = read_observations_of(folders)
+    return [_read(*parts) for parts in zip(folders, observations, strict=True)]
+
+
+def _read(run: Path, observations: pd.DataFrame) -> ComparedRun:
     manifest, _ = read_manifest(run)
     return ComparedRun(
         folder=run,
         manifest=manifest,
         settings=tomllib.loads(read_experiment(run)),
-        observations=read_observations(run),
+        observations=observations,
         photos={
             (row["person"], row["sha256"]): Use(row["role"], row["path"])
             for row in read_photos(run)

@@ -9,7 +9,7 @@ import pandas as pd
 from audit.errors import UserError
 from audit.types import Outcome
 from reports.comparability import Difference, differences
-from reports.compared_run import ComparedRun, read_compared_run
+from reports.compared_run import ComparedRun, read_compared_runs
 from reports.tables import FACE_FOUND
 
 PROBE = ["probe_sha256", "true_person"]
@@ -62,7 +62,7 @@ def read_comparison(folders: Sequence[Path], *, force: bool) -> Comparison:
     places = [folder.resolve() for folder in folders]
     if twice := next((place.name for place in places if places.count(place) > 1), None):
         raise UserError(f"{twice} is named twice.", expected="each run once")
-    runs = sorted(map(read_compared_run, folders), key=lambda run: (run.started_utc, run.id))
+    runs = sorted(read_compared_runs(folders), key=lambda run: (run.started_utc, run.id))
     found = differences(runs)
     if found and not force:
         raise UserError(

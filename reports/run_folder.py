@@ -25,6 +25,8 @@ CLOAK_COLUMNS = tuple(
 PHOTO_COLUMNS = ("sha256", "person", "path", "role", "rejected", "reason", "detail")
 _ENROLMENT, _CHANGED_UPLOADS = "enrolment.csv", "changed_uploads.csv"
 _ADDED_LATER = "service_thresholds"
+_OBSERVATIONS, _NUMBER = "observations.csv", "number of the run"
+_ONCE = ("arm", "probe_sha256", "true_person")
 _SCORES = ("top_score", "true_score", "threshold")
 _NUMBERS = (*_SCORES, "cloaked_fraction", "rank", "native_score", "latency_ms", "attempts")
 _ROWS_AT_ONCE = 20_000
@@ -57,7 +59,7 @@ def read_run(run: Path) -> RunData:
     manifest, manifest_json = read_manifest(run)
     observations = read_observations(run)
     enrolment, changed_uploads = read_enrolment(run), read_changed_uploads(run)
-    _refuse_unknown_arms(observations, manifest, run / "observations.csv")
+    _refuse_unknown_arms(observations, manifest, run / _OBSERVATIONS)
     _refuse_unknown_arms(enrolment, manifest, run / _ENROLMENT)
     for_one_arm = changed_uploads[changed_uploads["arm"] != ""]
     _refuse_unknown_arms(for_one_arm, manifest, run / _CHANGED_UPLOADS)
@@ -108,11 +110,34 @@ def _cloaks(run: Path) -> Iterator[Mapping[str, Any]]:
 
 def read_observations(run: Path) -> pd.DataFrame:
     """Read observations.csv with typed columns; an empty cell is missing, the name `NA` is not."""
-    path = run / "observations.csv"
+    path = run / _OBSERVATIONS
+    return _checked(_typed(_observations(path), path), path)
+
+
+def read_observations_of(runs: Sequence[Path]) -> list[pd.DataFrame]:
+    """Return what `read_observations` returns of each run, all typed and checked at once."""
+    tables = [_observations(run / _OBSERVATIONS) for run in runs]
+    columns = schema.names("observations")
+    numbered = [
+        table.select(columns).append_column(_NUMBER, pa.array([number] * len(table), pa.int64()))
+        for number, table in enumerate(tables)
+    ]
+    try:
+        path = Path(_OBSERVATIONS)
+        frame = _checked(_typed(pa.concat_tables(numbered), path), path, (_NUMBER, *_ONCE))
+    except UserError:
+        for run in runs:  # the one that is broken tells its own name
+            read_observations(run)
+        raise
+    parts = dict(iter(frame.drop(columns=_NUMBER).groupby(frame[_NUMBER])))
+    return [parts.get(number, frame[:0]).reset_index(drop=True) for number in range(len(runs))]
+
+
+def _observations(path: Path) -> pa.Table:
     table = _csv(path, [name for name in schema.names("observations") if name != _ADDED_LATER])
     if _ADDED_LATER not in table.column_names:
         table = table.append_column(_ADDED_LATER, pa.nulls(len(table), pa.string()))
-    return _checked(_typed(table, path), path)
+    return table
 
 
 def read_enrolment(run: Path) -> pd.DataFrame:
@@ -184,7 +209,7 @@ def _typed(table: pa.Table, path: Path) -> pd.DataFrame:
     return frame.assign(censored=flags.astype(bool))[named]
 
 
-def _checked(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _checked(frame: pd.DataFrame, path: Path, once: Sequence[str] = _ONCE) -> pd.DataFrame:
     unknown = sorted(set(frame["outcome"].unique()) - {str(outcome) for outcome in Outcome})
     if unknown:
         raise _broken(path, f"column outcome holds {', '.join(unknown)}")
@@ -193,7 +218,7 @@ def _checked(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
             raise _broken(path, f"column {name} leaves 0..1")
     if (frame["censored"] & frame["true_score"].notna()).any():
         raise _broken(path, "a row is censored and has a true_score")
-    if frame.duplicated(["arm", "probe_sha256", "true_person"]).any():
+    if frame.duplicated(list(once)).any():
         raise _broken(path, "a probe stands twice in one arm")
     return frame
 

@@ -9,7 +9,7 @@ import pytest
 
 from audit.errors import UserError
 from audit.types import Arm, Game
-from reports.compared_run import read_compared_run
+from reports.compared_run import read_compared_runs
 from reports.published_results import beside, read_study, setups
 
 MakeRun = Callable[..., Path]
@@ -82,7 +82,7 @@ def test_an_unknown_study_is_refused_with_those_there_are() -> None:
 
 
 def test_a_run_stands_beside_the_rows_of_its_arms(study_run: Path) -> None:
-    rows = beside(read_study("uva-2021"), read_compared_run(study_run))
+    rows = beside(read_study("uva-2021"), read_compared_runs([study_run])[0])
     means = rows[rows["quantity"] == "mean_score"].set_index("printed")
 
     assert means["arm"].to_dict() == {
@@ -111,20 +111,20 @@ def test_a_share_identified_is_what_the_protection_rate_leaves(make_run: MakeRun
     service = {"provider": "facepp", "name": "Face++"}
     run = make_run({control: answers}, manifest={"service": service})
 
-    rows = beside(read_study("ulixes-2022"), read_compared_run(run)).set_index("printed")
+    rows = beside(read_study("ulixes-2022"), read_compared_runs([run])[0]).set_index("printed")
 
     assert rows["measured"]["no cloak"] == pytest.approx(2 / 3)
     assert rows["difference"]["no cloak"] == pytest.approx(2 / 3 - 0.96)
 
 
 def test_only_what_is_printed_about_the_run_s_service_stands_beside_it(study_run: Path) -> None:
-    rows = beside(read_study("fawkes-2020"), read_compared_run(study_run))
+    rows = beside(read_study("fawkes-2020"), read_compared_runs([study_run])[0])
 
     assert set(rows["service"]) == {"azure"}
 
 
 def test_what_differs_in_the_set_up_is_told(study_run: Path) -> None:
-    table = setups(read_study("uva-2021"), read_compared_run(study_run)).set_index("aspect")
+    table = setups(read_study("uva-2021"), read_compared_runs([study_run])[0]).set_index("aspect")
 
     assert not table["differs"]["Probes"]
     assert not table["differs"]["Other people in the gallery"]
