@@ -12,11 +12,19 @@ from reports.compared_run import ComparedRun
 from reports.comparison import PROBE, Comparison, Series, pairs
 from reports.statistics import BOOTSTRAP_MIN, CONFIDENCE_LEVEL
 
+COLUMNS = (
+    *("service", "arm", "system", "level", "before", "after", "people", "pairs", "hidden"),
+    *("mean_before", "mean_after", "change", "change_low", "change_high", "p", "detectable"),
+    *("beyond_pairs", "beyond", "beyond_low", "beyond_high", "beyond_p"),
+    *("asked", "identified_before", "identified_after", "lost", "gained"),
+    *("rate_change", "rate_low", "rate_high", "rate_p"),
+)
 _BEYOND = ("beyond_pairs", "beyond", "beyond_low", "beyond_high", "beyond_p")
 _TESTS = ("p", "beyond_p", "rate_p")
 _SEED = 20210101
 _RESAMPLES = 9999
 _POWER = 0.8
+_DIGITS = 9
 
 
 def changes(comparison: Comparison) -> pd.DataFrame:
@@ -29,7 +37,7 @@ def changes(comparison: Comparison) -> pd.DataFrame:
     signed-rank test and McNemar's exact test, Holm's over all of this table.
     """
     rows = [row for series in comparison.series for row in _changes(series)]
-    return _with_holm(pd.DataFrame(rows))
+    return _with_holm(pd.DataFrame(rows, columns=COLUMNS))
 
 
 def _changes(series: Series) -> Iterator[dict[str, Any]]:
@@ -119,6 +127,7 @@ def _interval(values: "pd.Series[float]", people: "pd.Series[str]") -> tuple[flo
 
 
 def _wilcoxon(values: "pd.Series[float]") -> float:
+    values = values.round(_DIGITS)  # else what is equal on paper is ranked by its rounding errors
     return float(stats.wilcoxon(values).pvalue) if (values != 0).any() else math.nan
 
 

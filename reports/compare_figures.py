@@ -41,6 +41,8 @@ def changes(table: pd.DataFrame, description: str) -> str:
             panel.axvline(0, color=CONTROL, linewidth=1)
             for place, (_, values, colour) in enumerate(lines):
                 _interval(panel, place, values, colour)
+        panels[-1].xaxis.set_major_locator(MaxNLocator(_TICKS_MAX, steps=[1, 2, 5, 10]))
+        panels[-1].margins(x=0.12)
         panels[-1].set_xlabel("Change of the true person's score")
         return svg(figure, "changes", description)
 
@@ -116,7 +118,7 @@ def _rings(panel: Axes, rows: pd.DataFrame, shifts: pd.DataFrame, measure: str) 
 
 
 def _axes(panel: Axes) -> None:
-    panel.xaxis.set_major_locator(MaxNLocator(_TICKS_MAX))
+    panel.xaxis.set_major_locator(MaxNLocator(_TICKS_MAX, steps=[1, 2, 5, 10]))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda days, _place: _day(days)))
     panel.grid(visible=True, axis="y")
     panel.margins(y=0.15)
@@ -126,10 +128,10 @@ def _day(days: float) -> str:
     return datetime.fromtimestamp(days * 86400, UTC).date().isoformat()
 
 
-def published(rows: pd.DataFrame, study: str, description: str) -> str:
+def published(rows: pd.DataFrame, name: str, description: str) -> str:
     """Draw a run's mean scores beside those that a study printed, one row per printed number."""
     shown = rows[rows["quantity"] == "mean_score"].to_dict("records")
-    with drawing("published"):
+    with drawing(name):
         figure, (panel,) = stacked([len(shown)])
         label_rows(panel, [str(row["printed"]) for row in shown])
         for place, row in enumerate(shown):
@@ -139,5 +141,5 @@ def published(rows: pd.DataFrame, study: str, description: str) -> str:
                 panel.plot([row["published"], row["measured"]], [place] * 2, color=RULE)
                 panel.plot([row["measured"]], [place], "o", color=CLOAKED, markersize=6,
                            gid=f"panel-0-measured-{place}")  # fmt: skip
-        panel.set_xlabel(f"Mean score of the true person (diamonds: {study})")
-        return svg(figure, "published", description)
+        panel.set_xlabel("Mean score of the true person")
+        return svg(figure, name, description)

@@ -13,8 +13,6 @@ _Row = Mapping[Hashable, Any]
 _WHICH = (
     Column("service", "Service", words),
     Column("arm", "Arm", words),
-    Column("before", "From run", words),
-    Column("after", "To run", words),
 )
 
 
@@ -42,11 +40,15 @@ CHANGES = (
     Column("change_low", "95 % low", signed),
     Column("change_high", "95 % high", signed),
     Column("p", "p (Holm)", chance),
-    Column("beyond", "Beyond the control", signed),
+    Column("detectable", "Smallest detectable", score),
+)
+BEYOND = (
+    *_WHICH,
+    Column("beyond_pairs", "Probes with all four scores", count),
+    Column("beyond", "Change beyond the control", signed),
     Column("beyond_low", "95 % low", signed),
     Column("beyond_high", "95 % high", signed),
     Column("beyond_p", "p (Holm)", chance),
-    Column("detectable", "Smallest detectable", score),
 )
 IDENTIFICATION = (
     *_WHICH,
@@ -71,10 +73,10 @@ SHIFTS = (
 STATES = (
     Column("service", "Service", words),
     Column("arm", "Arm", words),
-    Column("runs", "Runs", count),
-    Column("first", "Protected in the first", share),
-    Column("last", "Protected in the last", share),
     Column("state", "State", words),
+    Column("runs", "Runs", count),
+    Column("first", "Rate in the first", share),
+    Column("last", "Rate in the last", share),
 )
 RUNS = (
     Column("run", "Run", words),
@@ -145,8 +147,16 @@ def _cell(row: _Row) -> str:
 
 def published(rows: pd.DataFrame) -> Table:
     """Lay out the printed numbers beside the run's own."""
-    headings = ("Printed", "Where", "Quantity", "The study", "This run", "Difference", "Note")
-    numeric = (False, False, False, True, True, True, False)
+    headings = (
+        "Printed",
+        "Where",
+        "Note",
+        "Quantity",
+        "The study",
+        "This run",
+        "Difference, points",
+    )
+    numeric = (False, False, False, False, True, True, True)
     cells = tuple(_published(row) for row in rows.to_dict("records"))
     return Table("The study's numbers and this run's", headings, numeric, cells)
 
@@ -157,11 +167,11 @@ def _published(row: _Row) -> tuple[str, ...]:
     return (
         str(row["printed"]),
         str(row["table"]),
+        words(row["note"]),
         quantity,
         _amount(row["published"], row["published_of"]),
         measured,
         points(row["difference"]),
-        words(row["note"]),
     )
 
 

@@ -88,7 +88,9 @@ def _figures(
         rows = frames[f"published_{study.name}"]
         if (rows["quantity"] == "mean_score").any():
             drawn[f"published_{study.name}"] = compare_figures.published(
-                rows, study.name, f"Mean scores beside those that {study.name} printed; {_NUMBERS}"
+                rows,
+                f"published_{study.name}",
+                f"Mean scores beside those that {study.name} printed; {_NUMBERS}",
             )
     return drawn
 
@@ -141,8 +143,10 @@ def _has_matrix(matrix: pd.DataFrame) -> bool:
 
 def _tables(frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Table]:
     changes, matrix = frames["changes"], frames["matrix"]
+    cloaked = changes[changes["system"] != "none"] if len(changes) else changes
     shown = {
         "changes": (changes, "Change of the true person's score", compare_layout.CHANGES),
+        "beyond": (cloaked, "Change beyond the control's own", compare_layout.BEYOND),
         "identification": (changes, "Change of recognition", compare_layout.IDENTIFICATION),
         "trend": (frames["trend"], "Every run and arm", compare_layout.TREND),
         "shifts": (frames["shifts"], "Change points", compare_layout.SHIFTS),

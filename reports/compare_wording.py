@@ -16,6 +16,7 @@ from reports.wording import plural
 
 _Row = Mapping[Hashable, Any]
 SIGNIFICANCE = 0.05
+_TOLD_MIN = 0.0005  # what three decimals show as something
 STATE_NOTE = (
     "Protected: the service misses the person in most probes, that is the whole 95 % interval "
     f"(Wilson) of the rate lies above {100 * PROTECTED_MIN:.0f} %; not protected: the whole of it lies below."
@@ -152,14 +153,15 @@ def _of_service(row: _Row) -> str:
 def _of_cloak(row: _Row) -> str:
     """Say what the cloak did beyond the service's own change."""
     arm, service = row["arm"], row["service"]
-    total = f"the confidence of {service} with {arm} {_moved(row['change'])}"
+    total = f"the confidence of {service} in the person cloaked as {arm} {_moved(row['change'])}"
     if math.isnan(row["beyond"]):
         return f"{total}; the control has no scores to compare it with"
     if not _is_told(row["beyond_p"]):
         return f"{total}, and nothing of that can be told from the control's own change"
-    effect = "protects less than before" if row["beyond"] > 0 else "protects more than before"
+    side, effect = ("above", "less") if row["beyond"] > 0 else ("below", "more")
     return (
-        f"{total}, and {_moved(row['beyond'])} beyond the control's own change: the cloak {effect}"
+        f"{total}, {abs(row['beyond']):.3f} {side} the control's own change: the cloak protects "
+        f"{effect} than before"
     )
 
 
@@ -168,7 +170,7 @@ def _is_told(p: float) -> bool:
 
 
 def _moved(change: float) -> str:
-    if f"{abs(change):.3f}" == "0.000":
+    if abs(change) < _TOLD_MIN:
         return "stayed as it was"
     return f"{'rose' if change > 0 else 'fell'} by {abs(change):.3f}"
 
@@ -179,7 +181,7 @@ def _detail(row: _Row) -> str:
     parts = [f"{plural(row['pairs'], 'paired probe')}; change {_interval(row, 'change')}"]
     if row["system"] != "none" and not math.isnan(row["beyond"]):
         parts.append(f"beyond the control {_interval(row, 'beyond')}")
-    if not math.isnan(row["detectable"]):
+    if row["detectable"] >= _TOLD_MIN:
         parts.append(f"a change under {row['detectable']:.3f} would often be missed")
     if row["asked"]:
         parts.append(
