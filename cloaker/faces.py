@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
 from PIL import Image
 
 from cloaker.geometry import planes
 from cloaker.known_faces import MIN_PROBABILITY, MIN_SIDE_PX, Face
+from cloaker.quick_import import without_compiler
+
+with without_compiler():
+    from facenet_pytorch import MTCNN
 
 Pixels = NDArray[np.uint8]
 _DETECTION_SIDE_MAX_PX = 1280
