@@ -1,0 +1,130 @@
+"""How long `audit cloak` takes to its first step, and how much memory it needs for ten photos.
+
+    python benchmarks/cloak_start.py --network edgeface_xxs --weights FILE
+
+Each run is a process of its own with an empty cache, on drawn people's photos as they are and
+enlarged to `--megapixels`. `first step` is from the start of the process to the end of the first
+step of the first batch, in seconds on the clock and of the processor; beside it is what
+`import torch` alone takes in the same minute, which nothing here can be faster than. Peak memory
+is that of the whole command. For comparison: Fawkes' own start takes 5 to 31 s, its memory 1.7 to
+3.3 GB.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from datasets import generated
+
+PHOTOS = 10
+COMMAND = """
+import os, sys, time
+from audit import progress
+
+def nothing(self, name, total, *, floor_s=0.0):
+    return Told(name)
+
+class Told:
+    def __init__(self, name):
+        self.cloaks = "cloak" in name
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        pass
+    def __call__(self, done, total=None, note=""):
+        if self.cloaks and done:
+            self.cloaks = False
+            used = os.times()
+            print("first step", time.time(), used.user + used.system, flush=True)
+
+progress.Progress.stage = nothing
+from audit.cli import main
+main()
+"""
+
+
+def main() -> None:
+    """Print a row for each size of photo."""
+    arguments = _arguments()
+    print("| photos | first step s | of the processor s | import torch s | ratio | peak MB |")
+    print("|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        generated.write_people(folder / "small", 3, (PHOTOS, 1, 1).__getitem__)
+        _enlarge(folder / "small", folder / "large", arguments.megapixels)
+        for name in ("small", "large"):
+            runs = [_run(folder, name, arguments) for _ in range(arguments.repeats)]
+            bounds = [_import_torch() for _ in range(arguments.repeats)]
+            wall, used, peak = (statistics.median(one) for one in zip(*runs, strict=True))
+            bound = statistics.median(bounds)
+            print(
+                f"| {_sized(folder / name)} | {wall:.1f} | {used:.1f} | {bound:.1f} "
+                f"| {wall / bound:.1f} | {peak:.0f} |",
+                flush=True,
+            )
+
+
+def _run(folder: Path, name: str, arguments: argparse.Namespace) -> tuple[float, float, float]:
+    """Return the seconds to the first step, those of the processor, and the peak memory in MB."""
+    with tempfile.TemporaryDirectory() as home:
+        environment = os.environ | {"AUDIT_CACHE": home, "AUDIT_STATE": home}
+        if arguments.weights:
+            added = ["weights", "add", arguments.network, str(arguments.weights)]
+            subprocess.run([sys.executable, "-m", "audit", *added], check=True, env=environment)
+        started = time.time()
+        command = ["cloak", str(folder / name), "--level", arguments.level, "--out", f"{home}/out"]
+        done = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, *command, "--network", arguments.network],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        assert done.stdout
+        told = [line for line in done.stdout if line.startswith("first step")]
+        _, status, used = os.wait4(done.pid, 0)
+        assert status == 0
+        _, _, when, processor_s = told[0].split()
+        return float(when) - started, float(processor_s), used.ru_maxrss / 1000
+
+
+def _import_torch() -> float:
+    started = time.time()
+    subprocess.run([sys.executable, "-c", "import torch"], check=True)
+    return time.time() - started
+
+
+def _enlarge(source: Path, target: Path, megapixels: float) -> None:
+    for path in source.rglob("*.png"):
+        with Image.open(path) as picture:
+            factor = (megapixels * 1e6 / (picture.width * picture.height)) ** 0.5
+            size = (round(picture.width * factor), round(picture.height * factor))
+            out = (target / path.relative_to(source)).with_suffix(".jpg")
+            out.parent.mkdir(parents=True, exist_ok=True)
+            # The mark of a drawn person has to stay, or the bundled networks refuse the photo.
+            picture.convert("RGB").resize(size).save(out, quality=95)
+
+
+def _sized(folder: Path) -> str:
+    with Image.open(next(folder.rglob("*.*g"))) as picture:
+        return f"{PHOTOS} of {picture.width} x {picture.height}"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", default="bundled-conv")
+    parser.add_argument("--weights", type=Path, help="the network's file, if it isn't bundled")
+    parser.add_argument("--level", default="min")
+    parser.add_argument("--megapixels", type=float, default=9.0)
+    parser.add_argument("--repeats", type=int, default=3)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
