@@ -17,6 +17,7 @@ from cloaker.networks.base import Crop
 
 Similarity = NDArray[np.float64]
 _SUPERSAMPLING_MAX = 16
+_STRIP_POINTS = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def paste(delta: Tensor, matrix: Similarity, height: int, width: int) -> Tensor:
 
 def sampling_points(matrix: Similarity, crop: Crop) -> Tensor:
     """Return where in a picture each pixel of the crop lies: float64 h x w x 2, as (x, y)."""
-    return _points(inverse(matrix), crop.height, crop.width, fold=1)
+    return _points(inverse(matrix), range(crop.height), crop.width, fold=1)
 
 
 def feather(crop: Crop, width_px: int = 8) -> Tensor:
@@ -139,27 +140,32 @@ def _ramp(length: int, width_px: int) -> Tensor:
 
 
 def _warp(picture: Tensor, back: Similarity, height: int, width: int) -> Tensor:
-    # `back` maps points of the result to points of `picture`.
+    # `back` maps points of the result to points of `picture`. In strips of rows: 256 samples a
+    # pixel, as in large photos, would need hundreds of megabytes at once.
     scale = math.sqrt(abs(float(np.linalg.det(back[:, :2]))))
     fold = min(max(1, round(scale)), _SUPERSAMPLING_MAX)
-    grid = _grid(picture, back, height, width, fold)
-    sampled = nn.functional.grid_sample(
-        picture[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=True
-    )
-    return nn.functional.avg_pool2d(sampled, fold)[0]
+    rows = max(1, _STRIP_POINTS // (width * fold * fold))
+    strips = []
+    for top in range(0, height, rows):
+        grid = _grid(picture, back, range(top, min(top + rows, height)), width, fold)
+        sampled = nn.functional.grid_sample(
+            picture[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=True
+        )
+        strips.append(nn.functional.avg_pool2d(sampled, fold)[0])
+    return torch.cat(strips, dim=1)
 
 
-def _points(back: Similarity, height: int, width: int, fold: int) -> Tensor:
+def _points(back: Similarity, rows: range, width: int, fold: int) -> Tensor:
     matrix = torch.from_numpy(back)
     places = [
-        (torch.arange(side * fold, dtype=torch.float64) + 0.5) / fold - 0.5
-        for side in (height, width)
+        (torch.arange(side.start * fold, side.stop * fold, dtype=torch.float64) + 0.5) / fold - 0.5
+        for side in (rows, range(width))
     ]
     y, x = torch.meshgrid(*places, indexing="ij")
     return torch.stack([x, y], dim=-1) @ matrix[:, :2].T + matrix[:, 2]
 
 
-def _grid(picture: Tensor, back: Similarity, height: int, width: int, fold: int) -> Tensor:
-    points = _points(back, height, width, fold).to(picture.device)
+def _grid(picture: Tensor, back: Similarity, rows: range, width: int, fold: int) -> Tensor:
+    points = _points(back, rows, width, fold).to(picture.device)
     last = torch.tensor([picture.shape[-1] - 1, picture.shape[-2] - 1], device=picture.device)
     return (2 * points / last.clamp(min=1) - 1).float()

@@ -67,8 +67,8 @@ def measure(
     """
     seen = [face.region.visibility(face.region.cut(cloaked)) for face in faces]
     box = functools.reduce(Box.joined, (face.region.box for face in faces))
-    before, after = (box.of(planes(pixels)).float() for pixels in (source, cloaked))
-    change = after - before
+    before, after = (box.of(planes(pixels)).short() for pixels in (source, cloaked))
+    change = (after - before).float()
     shifts = {
         network.name: max(_shift(source, cloaked, face, network) for face in faces)
         for network in (*networks, *judges)
@@ -78,7 +78,7 @@ def measure(
         dssim=max(at_photo for at_photo, _ in seen),
         dssim_crop=max(at_crop for _, at_crop in seen),
         dssim_photo=_dssim_of_photo(source, cloaked, box),
-        l2=float(change.square().sum(dtype=torch.float64).sqrt()),
+        l2=float(torch.linalg.vector_norm(change, dtype=torch.float64)),
         linf=float(change.abs().max()),
         embedding_shift=sum(own) / len(own),
         embedding_shifts=shifts,
@@ -97,7 +97,7 @@ def _dssim_of_photo(source: Pixels, cloaked: Pixels, changed: Box) -> float:
     # Windows that miss the faces have a DSSIM of exactly 0, so only the others are computed.
     height, width = source.shape[:2]
     box = changed.grown(WINDOW_PX - 1, height, width)
-    parts = (box.of(planes(pixels)).float()[None] for pixels in (cloaked, source))
+    parts = (box.of(planes(pixels))[None] for pixels in (cloaked, source))
     edge = WINDOW_PX - 1
     windows, of = (
         h * w for h, w in ((box.height - edge, box.width - edge), (height - edge, width - edge))

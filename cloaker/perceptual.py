@@ -9,6 +9,7 @@ from torch.autograd.function import FunctionCtx
 
 WINDOW_PX = 11
 _SIGMA_PX = 1.5
+_STRIP_WINDOWS = 2**18
 _C1 = (0.01 * 255) ** 2
 _C2 = (0.03 * 255) ** 2
 
@@ -71,8 +72,19 @@ def _weights(windows: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
 
 
 def dssim(a: Tensor, b: Tensor) -> Tensor:
-    """Return the DSSIM between pictures pair by pair, N."""
-    return Dssim(b)(a)
+    """Return the DSSIM between pictures of any type pair by pair, N.
+
+    They are looked at in strips of rows: of a large photo, all windows at once need a gigabyte.
+    """
+    height, width = a.shape[-2:]
+    rows = max(1, _STRIP_WINDOWS // width)
+    windows = height - WINDOW_PX + 1
+    parts = []
+    for top in range(0, max(1, windows), rows):
+        strip = slice(top, top + rows + WINDOW_PX - 1)
+        share = min(rows, windows - top) / windows
+        parts.append(share * Dssim(b[..., strip, :])(a[..., strip, :]))
+    return torch.stack(parts).sum(dim=0)
 
 
 class _Blur(torch.autograd.Function):

@@ -28,7 +28,7 @@ from cloaker.geometry import (
     similarity,
 )
 from cloaker.networks.base import Crop, Points
-from cloaker.perceptual import WINDOW_PX, Dssim
+from cloaker.perceptual import WINDOW_PX, Dssim, dssim
 
 _WORKING_SCALE = 1.25
 """Working pixels per pixel of the crop, at most."""
@@ -63,10 +63,6 @@ class FaceRegion:
         self.working, self.working_matrices = self._working()
 
     @functools.cached_property
-    def _at_photo(self) -> Dssim:
-        return Dssim(self.clean[None])
-
-    @functools.cached_property
     def _at_crops(self) -> dict[Crop, Dssim]:
         crops = self._matrices
         return {crop: Dssim(self.aligned(self.clean, crop)[None]) for crop in crops}
@@ -85,7 +81,7 @@ class FaceRegion:
             float(visibility(self.aligned(region, crop)[None]))
             for crop, visibility in self._at_crops.items()
         ]
-        return float(self._at_photo(region[None])), max(at_crops)
+        return float(dssim(region[None], self.clean[None])), max(at_crops)
 
     def mask(self) -> Tensor:
         """Return how much of a change reaches each working pixel: none outside the crops."""
@@ -108,7 +104,7 @@ class FaceRegion:
             change = nn.functional.interpolate(change[None], size=size, mode="bilinear")[0]
 
         def at(factor: float) -> Tensor:
-            return (self.clean + factor * change).round().clamp(0, 255)
+            return torch.add(self.clean, change, alpha=factor).round_().clamp_(0, 255)
 
         return at(_largest(lambda factor: max(self.visibility(at(factor))) <= budget))
 
@@ -116,7 +112,7 @@ class FaceRegion:
         """Return a copy of a photo, which may hold other changed faces, with this one's change."""
         photo = np.array(pixels)
         part = self.box.of(planes(photo))
-        part.copy_((part.to(region) + region - self.clean).clamp(0, 255))
+        part.copy_((part.to(region).add_(region).sub_(self.clean)).clamp_(0, 255))
         return photo
 
     def _working(self) -> tuple[Tensor, dict[Crop, Similarity]]:

@@ -208,14 +208,15 @@ def _upright_rgb(image: Image.Image) -> NDArray[np.uint8]:
     """Return the first frame, turned as its EXIF orientation says, on white where transparent."""
     image.seek(0)
     image.load()
-    turned = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)  # a photo that needs no turn isn't copied
+    turned = image
     if turned.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion clips it
         grey = np.asarray(turned).astype(np.float64) / 257
         turned = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
     if turned.has_transparency_data:
         colour = turned.convert("RGBA")
         turned = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
-    return np.array(turned.convert("RGB"))
+    return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
 
 
 def _is_generated(info: Mapping[Any, object]) -> bool:

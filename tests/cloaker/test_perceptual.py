@@ -48,6 +48,16 @@ def test_each_picture_has_its_own_value() -> None:
     assert torch.allclose(together, alone, atol=1e-6)
 
 
+@pytest.mark.parametrize("windows", [1, 31, 100, 10**6])
+def test_strips_of_a_picture_give_what_the_whole_gives(
+    windows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean, noisy = (pictures.round().to(torch.uint8) for pictures in _noisy(5, 20, (37, 31)))
+    monkeypatch.setattr("cloaker.perceptual._STRIP_WINDOWS", windows)
+    whole = Dssim(clean.float())(noisy.float())
+    assert torch.allclose(dssim(noisy, clean), whole, atol=1e-6)
+
+
 def test_pictures_below_the_window_are_refused() -> None:
     with pytest.raises(ValueError, match="11 x 11"):
         Dssim(torch.zeros(1, 3, 10, 40))
