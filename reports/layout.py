@@ -100,10 +100,10 @@ CLOAKING = (
 )
 CLAIMS = (
     Column("claim", "Claim", words),
+    Column("verdict", "Came true", words),
     Column("measured", "Measured", score),
     Column("ci_low", "95 % low", score),
     Column("ci_high", "95 % high", score),
-    Column("verdict", "Came true", words),
 )
 REASONS = (Column("reason", "Reason", words), Column("files", "Files", count))
 REJECTED = (

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from audit.errors import UserError
 from audit.types import FREE_OF_LOCK, experiment_hash, roles_hash
 from reports.run_folder import RunData
+from reports.wording import plural
 
 TRUE, FALSE, UNSAID = "yes", "no", "can't be said"
 _COLUMNS = ("claim", "arm", "measure", "relation", "bound", "measured", "ci_low", "ci_high", "verdict")  # fmt: skip
@@ -116,7 +117,7 @@ def judged(data: RunData, verdicts: pd.DataFrame) -> Registration | None:
         return None
     counts = {word: int((verdicts["verdict"] == word).sum()) for word in (TRUE, FALSE, UNSAID)}
     outcome = (
-        f"Of {len(verdicts)} claimed outcomes, {counts[TRUE]} came true, {counts[FALSE]} did not, "
+        f"Of {plural(len(verdicts), 'claimed outcome')}, {counts[TRUE]} came true, {counts[FALSE]} did not, "
         f"and of {counts[UNSAID]} it can't be said."
     )
     return Registration(

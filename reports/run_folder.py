@@ -253,12 +253,13 @@ def _frame(rows: Iterator[Mapping[str, Any]], columns: Sequence[str]) -> pd.Data
 
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     """Yield one JSON object a line, each with these keys."""
+    required = set(columns)
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
         row = _json_object(line, path, f"line {number}")
-        absent = [name for name in columns if name not in row]
-        if absent:
+        if not required <= row.keys():
+            absent = [name for name in columns if name not in row]
             raise _broken(path, f"row {number} has no {', '.join(absent)}")
         yield row
 

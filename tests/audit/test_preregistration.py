@@ -95,7 +95,7 @@ def test_a_run_is_held_to_its_lock(audit_here: Audit, tmp_path: Path) -> None:
     locked = tomllib.loads((run / "lock.toml").read_text())
     assert f"kept to the experiment that was locked ({locked['experiment_sha256'][:12]})" in page
     assert "The lock is older than the run&#39;s first call" in page
-    assert "Of 1 claimed outcomes, 1 came true, 0 did not, and of 0 it can&#39;t be said" in page
+    assert "Of 1 claimed outcome, 1 came true, 0 did not, and of 0 it can&#39;t be said" in page
 
     other = audit_here("run", *arguments, "--lock", "my.toml", "--seed", "1", "--out", "other")
     assert "this is not the experiment of the lock" in other.stderr
