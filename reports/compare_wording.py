@@ -145,7 +145,7 @@ def _finding(row: _Row, labels: Mapping[tuple[str, str], str]) -> str:
 def _of_service(row: _Row) -> str:
     """Say what the service itself did: its score of clean probes, with nothing cloaked."""
     whose = f"the confidence of {row['service']} in the person with nothing cloaked"
-    if not _is_told(row["p"]):
+    if not _is_told(row, "change", "p"):
         return f"{whose} did not change by anything that {plural(row['pairs'], 'probe')} can show"
     return f"{whose} {_moved(row['change'])} (from {row['mean_before']:.3f} to {row['mean_after']:.3f})"
 
@@ -156,7 +156,7 @@ def _of_cloak(row: _Row) -> str:
     total = f"the confidence of {service} in the person cloaked as {arm} {_moved(row['change'])}"
     if math.isnan(row["beyond"]):
         return f"{total}; the control has no scores to compare it with"
-    if not _is_told(row["beyond_p"]):
+    if not _is_told(row, "beyond", "beyond_p"):
         return f"{total}, and nothing of that can be told from the control's own change"
     side, effect = ("above", "less") if row["beyond"] > 0 else ("below", "more")
     return (
@@ -165,8 +165,10 @@ def _of_cloak(row: _Row) -> str:
     )
 
 
-def _is_told(p: float) -> bool:
-    return not math.isnan(p) and p < SIGNIFICANCE
+def _is_told(row: _Row, name: str, p: str) -> bool:
+    """Tell whether a change is claimed: only where test and interval both bear it out."""
+    ends = row[f"{name}_low"], row[f"{name}_high"]
+    return bool(row[p] < SIGNIFICANCE and (min(ends) > 0 or max(ends) < 0))
 
 
 def _moved(change: float) -> str:

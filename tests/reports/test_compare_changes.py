@@ -172,3 +172,17 @@ def test_nothing_is_protected_where_the_control_is_missed(make_runs: MakeRuns) -
     comparison = read_comparison(make_runs(answers, answers), force=False)
 
     assert states(trend(comparison))["state"][0].startswith("can't be told: the control")
+
+
+def test_a_change_is_claimed_only_where_test_and_interval_agree(make_runs: MakeRuns) -> None:
+    """Most probes rise a little and a few fall far: the ranks say more than the mean can."""
+    before = {"control": scored(*[0.9] * 31)}
+    after = {"control": scored(*(0.901 + 0.0001 * place for place in range(27)), *[0.86] * 4)}
+    comparison = read_comparison(make_runs(before, after), force=False)
+    table = changes(comparison)
+
+    (sentence,) = sentences(comparison, table)
+
+    assert table["p"][0] < 0.05
+    assert table["change_low"][0] < 0 < table["change_high"][0]
+    assert "did not change by anything that 31 probes can show" in sentence.finding
