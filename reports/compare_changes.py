@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from reports import paired
 from reports.compared_run import ComparedRun
 from reports.comparison import PROBE, Comparison, Series, pairs
 from reports.statistics import BOOTSTRAP_MIN, CONFIDENCE_LEVEL
@@ -23,8 +23,6 @@ _BEYOND = ("beyond_pairs", "beyond", "beyond_low", "beyond_high", "beyond_p")
 _TESTS = ("p", "beyond_p", "rate_p")
 _SEED = 20210101
 _RESAMPLES = 9999
-_POWER = 0.8
-_DIGITS = 9
 
 
 def changes(comparison: Comparison) -> pd.DataFrame:
@@ -67,8 +65,8 @@ def _change(service: str, name: str, before: ComparedRun, after: ComparedRun) ->
         "change": changed.mean(),
         "change_low": low,
         "change_high": high,
-        "p": _wilcoxon(changed),
-        "detectable": _detectable(changed),
+        "p": paired.wilcoxon(changed.to_numpy(float)),
+        "detectable": paired.smallest_detectable(changed.to_numpy(float)),
         **_beyond(None if arm.is_control else scored, before, after),
         **_identification(both),
     }
@@ -88,7 +86,7 @@ def _beyond(scored: pd.DataFrame | None, before: ComparedRun, after: ComparedRun
     own = four["score_after"] - four["score_before"]
     beyond = own - (four["score_after_control"] - four["score_before_control"])
     low, high = _interval(beyond, four["true_person"])
-    values = (len(four), beyond.mean(), low, high, _wilcoxon(beyond))
+    values = (len(four), beyond.mean(), low, high, paired.wilcoxon(beyond.to_numpy(float)))
     return dict(zip(_BEYOND, values, strict=True))
 
 
@@ -107,7 +105,7 @@ def _identification(both: pd.DataFrame) -> dict[str, Any]:
         "rate_change": changed.mean(),
         "rate_low": low,
         "rate_high": high,
-        "rate_p": stats.binomtest(lost, lost + gained).pvalue if lost + gained else math.nan,
+        "rate_p": paired.mcnemar(lost, gained),
     }
 
 
@@ -126,28 +124,10 @@ def _interval(values: "pd.Series[float]", people: "pd.Series[str]") -> tuple[flo
     return float(low), float(high)
 
 
-def _wilcoxon(values: "pd.Series[float]") -> float:
-    values = values.round(_DIGITS)  # else what is equal on paper is ranked by its rounding errors
-    return float(stats.wilcoxon(values).pvalue) if (values != 0).any() else math.nan
-
-
-def _detectable(values: "pd.Series[float]") -> float:
-    """Return the change that such a comparison would tell in 80 of 100 cases."""
-    if len(values) < BOOTSTRAP_MIN:
-        return math.nan
-    z = stats.norm.ppf(1 - (1 - CONFIDENCE_LEVEL) / 2) + stats.norm.ppf(_POWER)
-    return float(z * values.std() / math.sqrt(len(values)))
-
-
 def _with_holm(table: pd.DataFrame) -> pd.DataFrame:
-    """Replace the p values by Holm's over all of the table's tests (Holm, 1979)."""
+    """Replace the p values by Holm's over all of the table's tests."""
     if table.empty:
         return table
-    adjusted = table[list(_TESTS)].to_numpy(float, copy=True)
-    known = ~np.isnan(adjusted)
-    found = adjusted[known]
-    order = found.argsort(kind="stable")
-    factors = np.arange(len(found), 0, -1)
-    found[order] = np.maximum.accumulate(found[order] * factors).clip(max=1)
-    adjusted[known] = found
+    tests = table[list(_TESTS)].to_numpy(float)
+    adjusted = paired.holm(tests.ravel()).reshape(tests.shape)
     return table.assign(**dict(zip(_TESTS, adjusted.T, strict=True)))

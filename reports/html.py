@@ -6,7 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from reports import examples, figures, layout, preregistration, tables, uploads, wording
+from reports import (
+    arm_tests,
+    curve_figures,
+    curves,
+    examples,
+    figures,
+    layout,
+    preregistration,
+    tables,
+    uploads,
+    wording,
+)
 from reports.pages import render, write_page
 from reports.run_folder import RunData, read_run
 from reports.statistics import BOOTSTRAP_MIN
@@ -31,6 +42,9 @@ def _frames(data: RunData) -> Mapping[str, pd.DataFrame]:
         "by_person": tables.by_person(data.observations, data.manifest),
         "paired_scores": pairs,
         "paired_changes": paired_changes,
+        "arm_tests": arm_tests.arm_tests(data.observations, pairs, data.manifest),
+        "by_threshold": curves.by_threshold(data.observations, data.manifest),
+        "by_rank": curves.by_rank(data.observations, data.manifest),
         "claims": preregistration.claims(data, paired_changes),
         "cloaking": tables.cloaking(data.cloaks),
         "rejected": tables.rejected(data.photos),
@@ -55,8 +69,26 @@ def _figures(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, 
             "Protection success rate of each arm with its 95 % interval; "
             "the summary table gives the numbers.",
         ),
+        "threshold": curve_figures.by_threshold(
+            frames["by_threshold"],
+            data.manifest,
+            "Share of the probes that would not be recognised against the threshold, one line an "
+            "arm, with 95 % intervals; tables/by_threshold.csv gives the numbers.",
+        ),
+        "rank": curve_figures.by_rank(
+            frames["by_rank"],
+            data.manifest,
+            "Share of the probes whose person is among the first candidates, by how many, one line "
+            "an arm, with 95 % intervals; tables/by_rank.csv gives the numbers.",
+        ),
     }
     if data.manifest.cloaked_arms:
+        drawn["slopes"] = curve_figures.slopes(
+            frames["paired_scores"],
+            data.manifest,
+            "A line per probe from its score in the control to its score in each arm; "
+            "tables/paired_scores.csv gives the numbers.",
+        )
         drawn["change"] = figures.change(
             frames["paired_scores"],
             frames["paired_changes"],
@@ -81,6 +113,7 @@ def _facts(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, An
         "probes": data.observations[["probe_sha256", "true_person"]].drop_duplicates().shape[0],
         "notices": wording.notices(data.manifest, data.summary, data.observations),
         "sentences": wording.sentences(data.summary, data.manifest, len(people)),
+        "turnings": wording.turnings(data.summary, frames["by_threshold"], data.manifest),
         "hidden": int(data.observations["censored"].sum()),
         "thresholds": sorted(set(thresholds) - {0.0}),
         "verified": int((data.observations["true_score_source"] == "verify").sum()),
@@ -107,6 +140,7 @@ def _tables(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, A
         "summary": (data.summary, "All arms", layout.SUMMARY),
         "by_person": (frames["by_person"], "Each protected person", layout.PERSON),
         "changes": (frames["paired_changes"], "Paired change from the control", layout.CHANGES),
+        "tests": (frames["arm_tests"], "Each arm against the control", layout.TESTS),
         "cloaking": (cloaking, "What each cloak did to the photos", layout.CLOAKING),
         "reasons": (reasons, "Rejected files by reason", layout.REASONS),
         "rejected": (frames["rejected"], "Rejected files", layout.REJECTED),

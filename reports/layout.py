@@ -43,6 +43,7 @@ def _number(pattern: str) -> Callable[[Any], str]:
 
 count = _number("{:,.0f}")
 score = _number("{:.3f}")
+fourth = _number("{:.4f}")
 fine = _number("{:.5f}")
 rough = _number("{:.1f}")
 
@@ -55,6 +56,11 @@ def signed(value: Any) -> str:
 def share(value: Any) -> str:
     """Write a share as per cent."""
     return NOT_APPLICABLE if _is_missing(value) else f"{100 * value:.1f} %"
+
+
+def probability(value: Any) -> str:
+    """Write a p value; below .0001 as that."""
+    return "< 0.0001" if not _is_missing(value) and value < 1e-4 else fourth(value)
 
 
 SUMMARY = (
@@ -83,6 +89,18 @@ CHANGES = (
     Column("median_change", "Median change", signed),
     Column("ci_low", "95 % low", signed),
     Column("ci_high", "95 % high", signed),
+)
+TESTS = (
+    Column("arm", "Arm", words),
+    Column("pairs", "Pairs", count),
+    Column("shift", "Median shift", signed),
+    Column("ci_low", "95 % low", signed),
+    Column("ci_high", "95 % high", signed),
+    Column("score_p", "p of the scores", probability),
+    Column("detectable", "Smallest shift told", score),
+    Column("lost", "No longer recognised", count),
+    Column("gained", "Newly recognised", count),
+    Column("recognition_p", "p of recognition", probability),
 )
 CLOAKING = (
     Column("cloak", "Cloak", words),

@@ -11,7 +11,7 @@ from reports.statistics import median_interval, wilson
 FACE_FOUND = (Outcome.MATCH, Outcome.OTHER_PERSON, Outcome.NO_MATCH)
 UNANSWERED = (Outcome.NO_FACE, Outcome.REFUSED, Outcome.ERROR)
 CLOAK_KEYS = ("system", "level", "folder", "targets")
-_PROBE = ["probe_sha256", "true_person"]
+PROBE = ["probe_sha256", "true_person"]
 
 
 def summarise(observations: pd.DataFrame, arms: Sequence[ManifestArm]) -> pd.DataFrame:
@@ -101,10 +101,10 @@ def paired_scores(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFram
 
     `change` is missing unless the service showed both scores.
     """
-    scores = observations[["arm", *_PROBE, "true_score"]]
+    scores = observations[["arm", *PROBE, "true_score"]]
     control = of_arm(scores, manifest.control).drop(columns="arm")
     cloaked = scores[scores["arm"].isin([arm.name for arm in manifest.cloaked_arms])]
-    pairs = cloaked.merge(control, on=_PROBE, suffixes=("", "_control"))
+    pairs = cloaked.merge(control, on=PROBE, suffixes=("", "_control"))
     return pairs.assign(change=pairs["true_score"] - pairs["true_score_control"])
 
 

@@ -47,6 +47,20 @@ def sentences(summary: pd.DataFrame, manifest: Manifest, people: int) -> tuple[S
     )
 
 
+def turnings(
+    summary: pd.DataFrame, by_threshold: pd.DataFrame, manifest: Manifest
+) -> tuple[str, ...]:
+    """Return for each arm what would change its finding; "" where there is none.
+
+    `by_threshold` is the frame of `reports.curves`.
+    """
+    rows = summary.assign(faces=faces_found(summary)).set_index("arm").to_dict("index")
+    service = answerer(manifest.service)
+    return tuple(
+        _turning(of_arm(by_threshold, arm), rows[arm.name], service) for arm in manifest.arms
+    )
+
+
 def title(manifest: Manifest) -> str:
     """Name what was tried against whom."""
     systems = list(dict.fromkeys(arm.system for arm in manifest.cloaked_arms))
@@ -135,6 +149,26 @@ def _rate(arm: ManifestArm, row: _Row) -> str:
     interval = f"{percent(row['ci_low'])} to {percent(row['ci_high'])}"
     rate = percent(row["protection_success_rate"])
     return f"{name}: {rate} (95 % interval, Wilson: {interval}).{tail}"
+
+
+def _turning(by_threshold: pd.DataFrame, row: _Row, service: str) -> str:
+    """Say from which threshold on most probes would go the other way."""
+    if not row["faces"]:
+        return ""
+    if 2 * row["identified"] <= row["faces"]:
+        return (
+            f"A lower threshold would not change that: {service} put somebody else first."
+            if not row["censored"]
+            else "A lower threshold might change that: it hid scores, and a hidden one may be the "
+            "person's."
+        )
+    turned = by_threshold[by_threshold["most"] > 1 / 2]
+    if turned.empty:
+        return "No threshold would change that: its confidence was 1 in most probes."
+    return (
+        f"That changes from a threshold of {turned['threshold'].min():.2f} on: there it would "
+        "miss more than half of the probes."
+    )
 
 
 def _unfinished(manifest: Manifest, observations: pd.DataFrame) -> str:
