@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cloaker.geometry import Similarity, sampling_points
 from cloaker.networks.base import Crop, EmbeddingNetwork
+from cloaker.networks.folded import folded
 from cloaker.perceptual import Dssim
 
 
@@ -77,7 +78,7 @@ class Scene:
         self, network: EmbeddingNetwork, own: Sequence[Tensor], goals: Sequence[Tensor]
     ) -> None:
         """Let a network look on, given each face's raw embedding, D, and goals, G x D."""
-        view = View(network, torch.stack(list(own)), torch.stack(list(goals)), self)
+        view = View(folded(network), torch.stack(list(own)), torch.stack(list(goals)), self)
         self.views = (*self.views, view)
 
     def at_step(self, number: int) -> None:

@@ -9,6 +9,7 @@ from cloaker.attack import Best, Goal, System, optimise
 from cloaker.batch import Working
 from cloaker.levels import Parameters
 from cloaker.networks.base import ARCFACE_112, EmbeddingNetwork
+from cloaker.networks.folded import folded
 from cloaker.region import FaceRegion
 from cloaker.scene import Scene
 
@@ -39,7 +40,8 @@ def scene_of(clean: Tensor, views: Sequence[tuple[EmbeddingNetwork, Sequence[Ten
     )
     for network, goals in views:
         with torch.no_grad():
-            own = network(scene.crops(scene.clean, network.crop))
+            # To the last digit what a view sees: Ulixes begins where this has no gradient.
+            own = folded(network)(scene.crops(scene.clean, network.crop))
         scene.look(network, list(own), goals)
     return scene
 
