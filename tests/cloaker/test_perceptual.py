@@ -29,6 +29,13 @@ def test_gradient_agrees_too() -> None:
     assert (ours - theirs).norm() < 1e-4 * theirs.norm()
 
 
+def test_gradient_is_that_of_finite_differences_beside_padding() -> None:
+    clean, noisy = (pictures[:2].double() for pictures in _noisy(6, 10, (17, 15)))
+    at = Dssim(clean, [(17, 15), (13, 12)])
+    noisy.requires_grad_()
+    assert torch.autograd.gradcheck(at, noisy, eps=1e-4, atol=1e-10, rtol=1e-5)
+
+
 def test_equal_pictures_have_none() -> None:
     clean, _ = _noisy(3, 0)
     assert dssim(clean, clean).abs().max() < 1e-6
