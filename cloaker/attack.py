@@ -84,6 +84,10 @@ class System:
         """Return how far each iterate is from its aim, N; the best iterate has the smallest."""
         raise NotImplementedError
 
+    def visibility(self, pictures: Tensor) -> Tensor:
+        """Return the iterate's DSSIM, N."""
+        return self.scene.visibility(pictures)
+
     def step(self, judged: Tensor, visibility: Tensor) -> None:
         """Move the variable once, given what the iterate was judged and its DSSIM, N each."""
         raise NotImplementedError
@@ -153,7 +157,8 @@ def optimise(
     best = Best(clean.clone(), nowhere, torch.zeros_like(nowhere), torch.zeros_like(faces))
     # A system may heed a budget that its best iterate need not keep.
     heeded = min(budget, float(system.parameters["budget"]))
-    visibility = scene.visibility if math.isfinite(heeded) else _not_asked
+    budgeted = math.isfinite(heeded)
+    visibility = system.visibility if budgeted else _not_asked
     for number in range(steps):
         scene.at_step(number)
         pictures = system.pictures()
@@ -168,7 +173,8 @@ def optimise(
     scene.at_step(steps)
     with torch.no_grad():
         pictures = system.within(system.pictures(), budget)
-        best.keep(faces, pictures, system.judge(pictures), visibility(pictures), budget)
+        dssim = scene.visibility(pictures) if budgeted else _not_asked(pictures)
+        best.keep(faces, pictures, system.judge(pictures), dssim, budget)
     return best
 
 

@@ -111,19 +111,26 @@ class _Similarity(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Go back through the mean, the mean square and the mean product of each window."""
-        pictures, references, own, mean, spread, structure, brightness, luminance = (
-            ctx.saved_tensors
-        )
-        by_product = (luminance / spread).mul_(gradient).mul_(4)
-        by_square = by_product * structure
-        by_mean = (structure / brightness).mul_(gradient).mul_(4)
-        inward = (by_mean * luminance).sub_(by_square).mul_(mean).mul_(-4)
-        by_mean.sub_(by_product).mul_(own).add_(inward, alpha=0.5)
-        total = _scattered(by_mean)
-        total.addcmul_(_scattered(by_square), pictures, value=-2)
-        total.addcmul_(_scattered(by_product), references)
+        """Return the gradient of the pictures, the only one that is ever wanted."""
+        if gradient.is_cuda:  # where to ask which pictures have one would make the host wait
+            return _to_pictures(gradient, ctx.saved_tensors), None, None, None, None
+        asked = gradient.flatten(1).any(dim=1)
+        total = torch.zeros_like(ctx.saved_tensors[0])
+        total[asked] = _to_pictures(gradient[asked], [kept[asked] for kept in ctx.saved_tensors])
         return total, None, None, None, None
+
+
+def _to_pictures(gradient: Tensor, saved: Sequence[Tensor]) -> Tensor:
+    """Go back through the mean, the mean square and the mean product of each window."""
+    pictures, references, own, mean, spread, structure, brightness, luminance = saved
+    by_product = (luminance / spread).mul_(gradient).mul_(4)
+    by_square = by_product * structure
+    by_mean = (structure / brightness).mul_(gradient).mul_(4)
+    inward = (by_mean * luminance).sub_(by_square).mul_(mean).mul_(-4)
+    by_mean.sub_(by_product).mul_(own).add_(inward, alpha=0.5)
+    total = _scattered(by_mean)
+    total.addcmul_(_scattered(by_square), pictures, value=-2)
+    return total.addcmul_(_scattered(by_product), references)
 
 
 # Shifted sums: on a CPU several times as fast as grouped convolution, and free of the TF32

@@ -60,6 +60,7 @@ class Scene:
         height, width = (max(sides) for sides in zip(*self._sizes, strict=True))
         self.clean = torch.stack([_padded(region.working, height, width) for region in regions])
         self.mask = torch.stack([_padded(region.mask(), height, width) for region in regions])
+        self._last = self.clean.new_tensor([width - 1, height - 1]).clamp(min=1)
         self._points = {
             crop: torch.stack(
                 [sampling_points(region.working_matrices[crop], crop) for region in regions]
@@ -67,12 +68,12 @@ class Scene:
             for crop in regions[0].working_matrices
         }
         self._wobbles = None if wobbles is None else wobbles.to(self.clean)
-        self._step = 0
+        self._grids = {crop: self._grid(points) for crop, points in self._points.items()}
+        self._seen = dict(self._grids)
         self._at_photo = Dssim(self.clean, self._sizes)
-        self._at_crops = {
-            crop: Dssim(self._aligned(self.clean, crop, None)) for crop in self._points
-        }
+        self._at_crops = {crop: Dssim(self.exact_crops(self.clean, crop)) for crop in self._points}
         self.views: tuple[View, ...] = ()
+        self.at_step(0)
 
     def look(
         self, network: EmbeddingNetwork, own: Sequence[Tensor], goals: Sequence[Tensor]
@@ -83,22 +84,26 @@ class Scene:
 
     def at_step(self, number: int) -> None:
         """Look at the faces as it is done at a step."""
-        self._step = number
+        if self._wobbles is None:
+            return
+        wobble = self._wobbles[number]
+        self._seen = {
+            crop: self._grid(_wobbled(points, wobble)) for crop, points in self._points.items()
+        }
 
     def crops(self, pictures: Tensor, crop: Crop) -> Tensor:
         """Return the aligned crops of N pictures, differentiably, as this step sees them."""
-        wobble = None if self._wobbles is None else self._wobbles[self._step]
-        return self._aligned(pictures, crop, wobble)
+        return _sampled(pictures, self._seen[crop])
 
     def exact_crops(self, pictures: Tensor, crop: Crop) -> Tensor:
         """Return the aligned crops of N pictures, differentiably, without any wobble."""
-        return self._aligned(pictures, crop, None)
+        return _sampled(pictures, self._grids[crop])
 
     def visibility(self, pictures: Tensor) -> Tensor:
         """Return the largest of the DSSIMs in the working region and in the exact crops, N."""
         worst: Tensor = self._at_photo(pictures)
         for crop, at_crop in self._at_crops.items():
-            worst = torch.maximum(worst, at_crop(self._aligned(pictures, crop, None)))
+            worst = torch.maximum(worst, at_crop(self.exact_crops(pictures, crop)))
         return worst
 
     def parts(self, pictures: Tensor) -> list[Tensor]:
@@ -111,7 +116,8 @@ class Scene:
     def leave(self, staying: Tensor) -> None:
         """Go on with some of the faces only, N booleans."""
         self.clean, self.mask = self.clean[staying], self.mask[staying]
-        self._points = {crop: points[staying] for crop, points in self._points.items()}
+        for kept in (self._points, self._grids, self._seen):
+            kept.update({crop: points[staying] for crop, points in kept.items()})
         if self._wobbles is not None:
             self._wobbles = self._wobbles[:, staying]
         for visibility in (self._at_photo, *self._at_crops.values()):
@@ -119,19 +125,24 @@ class Scene:
         for view in self.views:
             view.own, view.goals = view.own[staying], view.goals[staying]
 
-    def _aligned(self, pictures: Tensor, crop: Crop, wobble: Tensor | None) -> Tensor:
-        points = self._points[crop]
-        if wobble is not None:
-            points = _wobbled(points, wobble)
-        height, width = pictures.shape[-2:]
-        last = points.new_tensor([width - 1, height - 1]).clamp(min=1)
-        return nn.functional.grid_sample(
-            pictures,
-            2 * points / last - 1,
-            mode="bilinear",
-            padding_mode="zeros",
-            align_corners=True,
-        )
+    def _grid(self, points: Tensor) -> Tensor:
+        """Return points as `grid_sample` wants them: -1..1 between the outermost pixels' centres."""
+        return 2 * points / self._last - 1
+
+
+def embedded(views: Sequence[View], pictures: Tensor) -> list[Tensor]:
+    """Return the raw embeddings of N pictures in each view; views of one crop share it."""
+    crops: dict[Crop, Tensor] = {}
+    for view in views:
+        if view.network.crop not in crops:
+            crops[view.network.crop] = view.crops(pictures)
+    return [view.network(crops[view.network.crop]) for view in views]
+
+
+def _sampled(pictures: Tensor, grid: Tensor) -> Tensor:
+    return nn.functional.grid_sample(
+        pictures, grid, mode="bilinear", padding_mode="zeros", align_corners=True
+    )
 
 
 def _wobbled(points: Tensor, wobble: Tensor) -> Tensor:

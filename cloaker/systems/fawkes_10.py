@@ -28,7 +28,7 @@ from torch.nn.functional import normalize
 from cloaker.adadelta import Adadelta
 from cloaker.attack import System
 from cloaker.levels import Parameters
-from cloaker.scene import Scene
+from cloaker.scene import Scene, embedded
 from cloaker.systems.seeded_noise import noise
 from cloaker.systems.tanh_space import TanhSpace
 
@@ -72,8 +72,8 @@ class Fawkes10(System):
     def judge(self, pictures: Tensor) -> Tensor:
         """Return minus the squared distance to the clean embedding, over the networks."""
         nearness = pictures.new_zeros(len(pictures))
-        for view in self._views:
-            gaps = normalize(view.embed(pictures)) - normalize(view.own)
+        for view, seen in zip(self._views, embedded(self._views, pictures), strict=True):
+            gaps = normalize(seen) - normalize(view.own)
             nearness = nearness - gaps.square().sum(dim=1)
         return nearness
 

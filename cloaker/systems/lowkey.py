@@ -62,8 +62,10 @@ class LowKey(System):
         """Return how unlike they look, minus the mean squared shift of the embeddings."""
         both = [pictures, self._blur(pictures)]
         shift = pictures.new_zeros(len(pictures))
+        kinds = {view.network.crop for view in self._views}
+        seen = {kind: [self.scene.crops(branch, kind) for branch in both] for kind in kinds}
         for view, own in zip(self._views, self._own, strict=True):
-            for embedded in _embedded(view, [view.crops(branch) for branch in both]):
+            for embedded in _embedded(view, seen[view.network.crop]):
                 shift = shift + (embedded - own).square().sum(dim=1) / _DIMENSIONS
         judged = -shift / (len(both) * len(self._views))
         if self._unlikeness is None:

@@ -63,7 +63,8 @@ class Ulixes(System):
     the faces: with ensembles 1 and 2 one for each network, otherwise one for all of them together.
     `rows` has the masks, `change`, N x T x 3 x height x width in grey levels; which goal each is
     at, `triplet`; the distance to the own embedding at the last iterate, `away`; and which masks
-    are still `open`, N x T each. `shown` says whose result has been judged, N.
+    are still `open`, N x T each. `shown` says whose result has been judged, and `dssim` is that of
+    the first mask, N each.
     """
 
     needs_candidates: ClassVar[bool] = True
@@ -84,6 +85,7 @@ class Ulixes(System):
             "away": blank + torch.inf,
             "open": blank == 0,
             "shown": blank[:, 0] > 0,
+            "dssim": scene.visibility(self._masked(_in_range(change[:, 0], scene.clean))),
         }
 
     @classmethod
@@ -97,7 +99,7 @@ class Ulixes(System):
         """Return the faces with their masks; finished ones that are combined, within the budget."""
         self._variable = self.rows["change"].detach().requires_grad_()
         clean = self.scene.clean
-        combined = self._masked(self._combine(self._variable).clamp(-clean, 255 - clean))
+        combined = self._masked(_in_range(self._combine(self._variable), clean))
         finished = ~self.rows["open"].any(dim=1)
         if len(self._groups) == 1 or not bool(finished.any()):
             return combined
@@ -118,14 +120,20 @@ class Ulixes(System):
         ahead = (goals - 1 - self._triplet) * (_FARTHEST_APART + float(self.parameters["margin"]))
         return torch.where(self._open, loss + ahead, 0).sum(dim=1)
 
+    @torch.no_grad()
+    def visibility(self, pictures: Tensor) -> Tensor:
+        """Return the iterate's DSSIM: that of a mask alone was measured when it took its step."""
+        return self.rows["dssim"] if len(self._groups) == 1 else self.scene.visibility(pictures)
+
     def step(self, judged: Tensor, visibility: Tensor) -> None:
         """Take a step down each open mask's loss; one that would leave the budget is finished."""
         del visibility  # of the combination; the budget is for each mask
         (gradient,) = torch.autograd.grad(judged.sum(), self._variable)
         before, clean = self.rows["change"], self.scene.clean[:, None]
         moved = before - float(self.parameters["learning_rate"]) * _LEVELS * _scaled(gradient)
-        moved = moved.clamp(-clean, 255 - clean)
-        within = self._visibility(moved) <= float(self.parameters["budget"])
+        moved = _in_range(moved, clean)
+        dssim = self._visibility(moved)
+        within = dssim <= float(self.parameters["budget"])
         closed = ~self.rows["open"].any(dim=1)
         still = self._open & within
         self.rows = {
@@ -134,6 +142,7 @@ class Ulixes(System):
             "away": self._away.detach(),
             "open": still,
             "shown": ~still.any(dim=1) if len(self._groups) == 1 else closed,
+            "dssim": torch.where(within[:, 0], dssim[:, 0], self.rows["dssim"]),
         }
 
     def finished(self) -> Tensor:
@@ -162,6 +171,10 @@ class Ulixes(System):
     def _visibility(self, change: Tensor) -> Tensor:
         faces = self._masked(change).unbind(dim=1)
         return torch.stack([self.scene.visibility(face) for face in faces], dim=1)
+
+
+def _in_range(change: Tensor, clean: Tensor) -> Tensor:
+    return change.clamp(-clean, 255 - clean)
 
 
 def _pulls(view: View) -> Tensor:

@@ -1,5 +1,7 @@
 """Networks with their normalisations folded in: fewer layers, the same embeddings and gradients."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -8,7 +10,7 @@ from cloaker.networks import bundled, edgeface, facenet, mobilefacenet
 from cloaker.networks.base import EmbeddingNetwork
 from cloaker.networks.folded import folded
 
-MADE = {
+MADE: dict[str, Callable[[], EmbeddingNetwork]] = {
     "bundled-conv": bundled.BundledConv,
     "bundled-mixer": bundled.BundledMixer,
     "edgeface": lambda: edgeface.EdgeFace("edgeface", edgeface.XXS),

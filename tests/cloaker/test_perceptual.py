@@ -36,6 +36,18 @@ def test_gradient_is_that_of_finite_differences_beside_padding() -> None:
     assert torch.autograd.gradcheck(at, noisy, eps=1e-4, atol=1e-10, rtol=1e-5)
 
 
+def test_only_pictures_that_are_asked_for_have_a_gradient() -> None:
+    clean, noisy = _noisy(7, 10)
+    noisy.requires_grad_()
+    at = Dssim(clean)
+    (every,) = torch.autograd.grad(at(noisy).sum(), noisy)
+    (second,) = torch.autograd.grad(at(noisy)[1], noisy)
+    (nobody,) = torch.autograd.grad(0 * at(noisy).sum(), noisy)
+    assert torch.equal(second[1], every[1])
+    assert not second[[0, 2]].any()
+    assert not nobody.any()
+
+
 def test_equal_pictures_have_none() -> None:
     clean, _ = _noisy(3, 0)
     assert dssim(clean, clean).abs().max() < 1e-6

@@ -162,6 +162,16 @@ def test_finished_masks_are_combined(
     assert best.judged.tolist() == [0] * COUNT
 
 
+@pytest.mark.parametrize("settings", [("margin=2", "budget=0.004"), ("margin=0.2", "budget=1")])
+def test_the_dssim_told_is_that_of_the_picture(
+    network: EmbeddingNetwork, clean: Tensor, settings: tuple[str, ...]
+) -> None:
+    views = [(network, _negatives(network, COUNT))]
+    best = run(Ulixes, _row(*settings), scene_of(clean, views))
+    assert torch.allclose(best.dssim, scene_of(clean, views).visibility(best.pictures), atol=1e-7)
+    assert (best.dssim > 1e-4).all()
+
+
 def test_a_combination_is_shrunk_into_the_budget(
     network: EmbeddingNetwork, second: EmbeddingNetwork, clean: Tensor
 ) -> None:
