@@ -4,13 +4,12 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from reports import paired
 from reports.compared_run import ComparedRun
 from reports.comparison import PROBE, Comparison, Series, pairs
-from reports.statistics import BOOTSTRAP_MIN, CONFIDENCE_LEVEL
+from reports.statistics import mean_interval
 
 COLUMNS = (
     *("service", "arm", "system", "level", "before", "after", "people", "pairs", "hidden"),
@@ -21,8 +20,6 @@ COLUMNS = (
 )
 _BEYOND = ("beyond_pairs", "beyond", "beyond_low", "beyond_high", "beyond_p")
 _TESTS = ("p", "beyond_p", "rate_p")
-_SEED = 20210101
-_RESAMPLES = 9999
 
 
 def changes(comparison: Comparison) -> pd.DataFrame:
@@ -30,8 +27,8 @@ def changes(comparison: Comparison) -> pd.DataFrame:
 
     `change` is the mean of the paired changes of the true person's score, `beyond` the mean of
     what each probe changed more than it did in the control of the same two runs (the difference
-    in differences), `rate_change` that of the share identified. Intervals (95 %) are a percentile
-    bootstrap over people, over probes where there is one person; p values are of Wilcoxon's
+    in differences), `rate_change` that of the share identified. Intervals (95 %) are Student's
+    over people, over probes where there is one person; p values are of Wilcoxon's
     signed-rank test and McNemar's exact test, Holm's over all of this table.
     """
     rows = [row for series in comparison.series for row in _changes(series)]
@@ -110,18 +107,7 @@ def _identification(both: pd.DataFrame) -> dict[str, Any]:
 
 
 def _interval(values: "pd.Series[float]", people: "pd.Series[str]") -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the mean; NaN under BOOTSTRAP_MIN values."""
-    if len(values) < BOOTSTRAP_MIN:
-        return math.nan, math.nan
-    units = (
-        people if len(people.unique()) > 1 else pd.Series(range(len(values)), index=values.index)
-    )
-    sums, counts = (values.groupby(units).agg(how).to_numpy(float) for how in ("sum", "count"))
-    draw = np.random.default_rng(_SEED)
-    weights = draw.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=_RESAMPLES)
-    tail = (1 - CONFIDENCE_LEVEL) / 2
-    low, high = np.quantile((weights @ sums) / (weights @ counts), [tail, 1 - tail])
-    return float(low), float(high)
+    return mean_interval(values, people) or (math.nan, math.nan)
 
 
 def _with_holm(table: pd.DataFrame) -> pd.DataFrame:

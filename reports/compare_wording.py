@@ -64,7 +64,7 @@ def subtitle(comparison: Comparison) -> str:
 
 def changes_caption(changes: pd.DataFrame) -> str:
     """Say what the figure of changes shows and what is not in it."""
-    unit = resampled(changes)
+    unit = units(changes)
     hidden = int(changes["hidden"].sum()) if len(changes) else 0
     left_out = (
         f" {plural(hidden, 'pair')} with a hidden score have no place here: services hide low "
@@ -73,8 +73,8 @@ def changes_caption(changes: pd.DataFrame) -> str:
         else ""
     )
     return (
-        f"Mean change of the paired scores with its 95 % interval (percentile bootstrap over {unit}, "
-        f"seeded); n counts the pairs.{left_out}"
+        f"Mean change of the paired scores with its 95 % interval (Student's over {unit}); "
+        f"n counts the pairs.{left_out}"
     )
 
 
@@ -85,14 +85,14 @@ def statistics_note(changes: pd.DataFrame) -> str:
         "Scores: Wilcoxon's signed-rank test of the paired changes, and of each probe's change less "
         "its change in the control. Recognition: McNemar's exact test over the probes in which a "
         f"face was found both times. All p values are Holm's over the {plural(tests, 'test')} of this "
-        f"page; intervals are not adjusted and resample {resampled(changes)}. The smallest "
+        f"page; intervals are not adjusted and go by {units(changes)}. The smallest "
         "detectable change is the one that such a comparison tells in 80 of 100 cases: no smaller "
         "one is ruled out by a p value that is not small."
     )
 
 
-def resampled(changes: pd.DataFrame) -> str:
-    """Name what the bootstrap draws: people, or the probes of the only one there is."""
+def units(changes: pd.DataFrame) -> str:
+    """Name whose spread makes the intervals: people, or the probes of the only one there is."""
     several = len(changes) and (changes["people"] > 1).any()
     return "people" if several else "probes, of one person"
 
@@ -145,7 +145,7 @@ def _finding(row: _Row, labels: Mapping[tuple[str, str], str]) -> str:
 def _of_service(row: _Row) -> str:
     """Say what the service itself did: its score of clean probes, with nothing cloaked."""
     whose = f"the confidence of {row['service']} in the person with nothing cloaked"
-    if not _is_told(row, "change", "p"):
+    if not is_told(row, "change", "p"):
         return f"{whose} did not change by anything that {plural(row['pairs'], 'probe')} can show"
     return f"{whose} {_moved(row['change'])} (from {row['mean_before']:.3f} to {row['mean_after']:.3f})"
 
@@ -156,7 +156,7 @@ def _of_cloak(row: _Row) -> str:
     total = f"the confidence of {service} in the person cloaked as {arm} {_moved(row['change'])}"
     if math.isnan(row["beyond"]):
         return f"{total}; the control has no scores to compare it with"
-    if not _is_told(row, "beyond", "beyond_p"):
+    if not is_told(row, "beyond", "beyond_p"):
         return f"{total}, and nothing of that can be told from the control's own change"
     side, effect = ("above", "less") if row["beyond"] > 0 else ("below", "more")
     return (
@@ -165,7 +165,7 @@ def _of_cloak(row: _Row) -> str:
     )
 
 
-def _is_told(row: _Row, name: str, p: str) -> bool:
+def is_told(row: _Row, name: str, p: str) -> bool:
     """Tell whether a change is claimed: only where test and interval both bear it out."""
     ends = row[f"{name}_low"], row[f"{name}_high"]
     return bool(row[p] < SIGNIFICANCE and (min(ends) > 0 or max(ends) < 0))

@@ -1,10 +1,11 @@
-"""The two intervals of a report: a proportion's and a median's."""
+"""The intervals of a report: a proportion's, a median's and a mean's."""
 
 import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -60,3 +61,22 @@ def resampled_medians(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
     following = middle + (1 - middle) * least_of_rest
     upper: NDArray[np.float64] = ordered[np.minimum(count * following, count - 1).astype(int)]
     return (lower + upper) / 2
+
+
+def mean_interval(values: "pd.Series[float]", people: "pd.Series[str]") -> Interval | None:
+    """Return Student's interval of the mean over people, or over the probes of the only one.
+
+    A person's probes move together, so people are what is drawn: their totals count, with one
+    degree of freedom less than there are people. (The percentile bootstrap over eight people held
+    the truth in 85 of 100 cases instead of 95: benchmarks/simulated_truth.py.) None under
+    BOOTSTRAP_MIN values.
+    """
+    if len(values) < BOOTSTRAP_MIN:
+        return None
+    several = len(people.unique()) > 1
+    totals = values.groupby(people if several else np.arange(len(values))).agg(["sum", "count"])
+    sums, counts = totals["sum"].to_numpy(float), totals["count"].to_numpy(float)
+    units, mean = len(sums), sums.sum() / counts.sum()
+    power = float(np.square(sums - mean * counts).sum()) * units / (units - 1)
+    reach = float(stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, units - 1)) * power**0.5 / counts.sum()
+    return Interval(float(mean - reach), float(mean + reach))

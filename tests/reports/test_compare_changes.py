@@ -45,7 +45,9 @@ def test_the_difference_in_differences_is_as_worked_by_hand(make_runs: MakeRuns)
     assert (cloaked["pairs"], cloaked["beyond_pairs"]) == (6, 6)
     assert cloaked["change"] == pytest.approx((5 * -0.05 + 0.01) / 6)
     assert cloaked["beyond"] == pytest.approx((5 * 0.05 + 0.11) / 6)
-    assert 0.0499 < cloaked["beyond_low"] < cloaked["beyond"] < cloaked["beyond_high"] < 0.1101
+    # Five times .05 and once .11: a standard error of .01, five degrees of freedom.
+    assert cloaked["beyond_low"] == pytest.approx(0.06 - 0.01 * 2.5706, abs=1e-5)
+    assert cloaked["beyond_high"] == pytest.approx(0.06 + 0.01 * 2.5706, abs=1e-5)
 
 
 def test_holm_is_over_every_test_of_the_page(make_runs: MakeRuns) -> None:
@@ -86,8 +88,8 @@ def test_hidden_scores_are_counted_and_never_taken_for_zero(make_runs: MakeRuns)
     assert pd.isna(row["change_low"])
 
 
-def test_several_people_are_resampled_as_people(make_runs: MakeRuns) -> None:
-    """Two people whose probes move together: over people the interval holds both of them."""
+def test_an_interval_goes_by_people_where_there_are_several(make_runs: MakeRuns) -> None:
+    """Two people whose probes move together: two of them say next to nothing of others."""
     people = [{"score": 0.8, "person": name} for name in ("Ada", "Grace") for _ in range(5)]
     moved = [{**each, "score": 0.9 if each["person"] == "Ada" else 0.7} for each in people]
     runs = make_runs({"control": people}, {"control": moved})
@@ -95,7 +97,9 @@ def test_several_people_are_resampled_as_people(make_runs: MakeRuns) -> None:
     row = table_of(runs).loc["control"]
 
     assert row["people"] == 2
-    assert (row["change_low"], row["change_high"]) == (pytest.approx(-0.1), pytest.approx(0.1))
+    # Totals of +0.5 and -0.5 of ten probes: a standard error of 0.1, one degree of freedom.
+    reach = 0.1 * 12.7062
+    assert (row["change_low"], row["change_high"]) == pytest.approx((-reach, reach), abs=1e-4)
 
 
 def drawn(drift: float, broken: float, seed: int) -> Sequence[Answers]:

@@ -2,12 +2,20 @@ import math
 import random
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.stats import ks_2samp
 
-from reports.statistics import BOOTSTRAP_MIN, median_interval, resampled_medians, wilson
+from reports.statistics import (
+    BOOTSTRAP_MIN,
+    mean_interval,
+    median_interval,
+    resampled_medians,
+    wilson,
+)
 
 
 @given(st.integers(0, 400), st.integers(1, 400))
@@ -60,3 +68,30 @@ def test_the_median_interval_is_of_the_values_whatever_their_order(
     assert interval is not None
     assert interval == median_interval(shuffled)
     assert min(values) <= interval.low <= np.median(values) <= interval.high <= max(values)
+
+
+HUNDREDTHS = st.integers(-100, 100).map(lambda number: number / 100)
+
+
+@given(st.lists(HUNDREDTHS, min_size=BOOTSTRAP_MIN, max_size=60))
+def test_a_mean_s_interval_of_one_person_is_students(values: list[float]) -> None:
+    assume(len(set(values)) > 1)
+    series = pd.Series(values)
+    interval = mean_interval(series, pd.Series("Ada", index=series.index))
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert interval == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+@given(st.lists(HUNDREDTHS, min_size=3, max_size=20), st.integers(2, 5))
+def test_a_person_s_equal_probes_count_as_one(values: list[float], times: int) -> None:
+    """Of people with as many probes each, it is Student's interval of their means."""
+    assume(len(set(values)) > 1)
+    people = pd.Series([f"p{i}" for i in range(len(values)) for _ in range(times)])
+    interval = mean_interval(pd.Series(np.repeat(values, times)), people)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert interval == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_too_few_values_have_no_interval_of_the_mean() -> None:
+    few = pd.Series([0.1] * (BOOTSTRAP_MIN - 1))
+    assert mean_interval(few, pd.Series("Ada", index=few.index)) is None
