@@ -81,7 +81,7 @@ def _thresholds(run: ComparedRun, first: ComparedRun) -> Iterator[tuple[str, str
 
 def _settings(run: ComparedRun, first: ComparedRun) -> Iterator[tuple[str, str]]:
     service, before = run.manifest.service, first.manifest.service
-    if service.gallery != before.gallery:
+    if (service.gallery or "") != (before.gallery or ""):  # older folders say nothing of the usual
         yield "gallery kind", _instead(service.gallery, before.gallery, first)
     for name in _SERVICE_SETTINGS:
         yield from _setting(name, vars(service), vars(before), first)

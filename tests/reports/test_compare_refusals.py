@@ -163,3 +163,11 @@ def test_another_service_and_another_system_may_stand_beside(
 def test_one_run_twice_is_no_comparison(two: tuple[Path, Path]) -> None:
     with pytest.raises(UserError, match="run-0 is named twice"):
         read_comparison([two[0], two[0]], force=True)
+
+
+@pytest.mark.parametrize("usual", [None, ""])
+def test_the_usual_gallery_is_one_however_it_is_written(
+    two: tuple[Path, Path], usual: str | None
+) -> None:
+    changed(two[1], "manifest.json", lambda notes: notes["service"].update(gallery=usual))
+    assert told(*two) == []
