@@ -4,12 +4,9 @@ import resource
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,7 +15,6 @@ from PIL import Image
 import reports
 from audit.errors import Stopped, UserError
 
-CHROMIUM = Path("/usr/bin/chromium")
 _VOID = {"meta", "link", "img", "br", "hr"}
 _HREFS = ("href", "src", "xlink:href", "srcset", "action", "data", "poster")
 
@@ -169,44 +165,3 @@ def test_importing_reports_is_cheap() -> None:
     program = "import reports, sys; print({'pandas', 'matplotlib', 'jinja2'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
     assert done.stdout == b"set()\n"
-
-
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium to render the page with")
-def test_a_browser_renders_the_page_with_one_request(study_run: Path, tmp_path: Path) -> None:
-    shot = tmp_path / "page.png"
-    with served(study_run / "report") as (address, asked):
-        command = [
-            str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-sync",
-            "--disable-background-networking", "--disable-component-update", "--no-first-run",
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--no-proxy-server",
-            "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}",
-            "--window-size=900,1400", f"--screenshot={shot}", f"{address}/index.html",
-        ]  # fmt: skip
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=90)
-    assert asked == ["/index.html"]
-    assert "CONSOLE" not in done.stderr  # where a blocked request would be told as well
-    with Image.open(shot) as picture:
-        assert picture.size == (900, 1400)
-        colours = picture.convert("RGB").getcolors(maxcolors=900 * 1400)
-    assert colours is not None
-    assert len(colours) > 50
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Serve a folder on loopback; yield its address and the list of paths asked for."""
-    asked: list[str] = []
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            asked.append(self.path)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
