@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from audit.cli_again import again_app
+from audit.cli_networks import networks_app
 from audit.cli_tools import tools_app
 from audit.errors import UserError
 from audit.options import (
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(again_app)
 app.add_typer(tools_app)
+app.add_typer(networks_app)
 
 
 def main() -> None:

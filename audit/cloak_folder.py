@@ -183,7 +183,7 @@ class _Order:
                 carried=carried.carried,
                 faces=known_faces(device),
                 out=folder,
-                cache=cache_folder() / "cloaks",
+                cache=cache_folder(),
                 names=_names(photos),
                 judges=self.judges,
                 text=generated.MARK if self.photo_set.generated else {},

@@ -257,7 +257,7 @@ def cloak_person(
             carried=carried,
             faces=known_faces(device),
             out=job.folder,
-            cache=cache_folder() / "cloaks",
+            cache=cache_folder(),
             text=generated.MARK if generated_set else {},
             on_progress=on_progress,
         )

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from audit import manifest, services
+from audit import manifest, services, stores
 from audit.calls import Call, CallState
 from audit.errors import AuditError, ServiceRefused, Stopped, UserError
 from audit.execution import Answer, CallFailed, Executor
@@ -22,9 +22,11 @@ _LEFT = "left"
 def purge_run(folder: RunFolder, progress: Progress) -> Sequence[Row]:
     """Delete every gallery of a run, also those that it may only have tried to create.
 
-    Returns a row a gallery, as `purge_galleries` does; `check` then tells whether any is left.
+    What this machine's networks saw in its photos is deleted too. Returns a row a gallery, as `purge_galleries` does; `check` then tells whether any is left.
     """
     experiment = resolve(None, read_toml(folder.experiment))
+    if forgotten := stores.forget(folder):
+        progress.say(f"{forgotten} embeddings of its photos deleted on this machine")
     if not folder.ledger.exists():
         return []
     with folder.locked(), services.opened(experiment, folder) as provider:

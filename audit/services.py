@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from audit import prices, settings
+from audit import prices, settings, stores
 from audit.clock import Clock, WallClock
 from audit.errors import UserError
 from audit.execution import Budget, Executor
@@ -187,4 +187,4 @@ def recogniser(network: str, device: str) -> "Recogniser":
     from cloaker.recogniser import LocalRecogniser
 
     where = resolve(device)
-    return LocalRecogniser(registry.load(network, where), where)
+    return LocalRecogniser(registry.load(network, where), where, stores.embeddings())

@@ -33,8 +33,9 @@ from real_photos import FILES, audit
 from torch import Tensor
 
 from audit.types import Cloak, CloakedPhoto, Photo, Targets
-from cloaker.cache import Cache
+from cloaker.cache import EMBEDDINGS
 from cloaker.cloaking import cloak_photos
+from cloaker.embeddings import EmbeddingCache
 from cloaker.faces import Pixels
 from cloaker.known_faces import KnownFaces
 from cloaker.levels import SYSTEMS, resolve
@@ -91,7 +92,7 @@ class Bench:
     ) -> None:
         self._folder, self._people, self._own = folder, people, own
         self._faces = KnownFaces(folder / "faces")
-        cache = Cache(folder / "seen")
+        cache = EmbeddingCache(folder / "cache" / EMBEDDINGS)
         self._surveyors = [Surveyor(judge, self._faces, read, cache) for judge in judges]
         self._names = [judge.name for judge in judges]
 

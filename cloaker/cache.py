@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from audit.types import CloakedPhoto
 
+CLOAKS, EMBEDDINGS = "cloaks", "embeddings"
+"""Folders of the user's cache."""
+
 
 class Cache:
     """A folder of results. A key must hold everything that shapes what is kept under it."""

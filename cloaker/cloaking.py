@@ -12,7 +12,8 @@ import torch
 from audit.errors import UserError
 from audit.types import Cloak, CloakedPhoto, Photo, content_hash
 from cloaker.batch import Batch, Change, Outcome, Recipe, Task, cloak_batch
-from cloaker.cache import Cache
+from cloaker.cache import CLOAKS, EMBEDDINGS, Cache
+from cloaker.embeddings import EmbeddingCache
 from cloaker.known_faces import KnownFaces
 from cloaker.levels import row_of
 from cloaker.networks.base import EmbeddingNetwork
@@ -77,11 +78,11 @@ def cloak_photos(  # noqa: PLR0913 - the one door to this room: all that a cloak
     for a system that isn't known, and when no candidate shows a face but one is needed.
     """
     _refuse_unknown_faces(cloak)
-    store = Cache(cache)
+    store = Cache(cache / CLOAKS)
     recipe = Recipe(cloak, networks, judges, text or {}, read, carried)
     chosen = photos if only is None else only
     steps = _Steps(len(chosen), int(cloak.parameters["steps"]), on_progress)
-    known = People(cloak, networks, faces, read, store)
+    known = People(cloak, networks, faces, read, EmbeddingCache(cache / EMBEDDINGS))
     order = _Order(recipe, photos, candidates, out, names or {}, store, known, steps)
     done: dict[str, CloakedPhoto | str] = dict(order.reused(chosen))
     done.update(order.made([photo for photo in chosen if photo.sha256 not in done], work))

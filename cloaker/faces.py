@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cloaker.geometry import planes
-from cloaker.known_faces import MIN_PROBABILITY, MIN_SIDE_PX, Face
+from cloaker.known_faces import CODE_VERSION, MIN_PROBABILITY, MIN_SIDE_PX, Face
 from cloaker.quick_import import without_compiler
 
 with without_compiler():
@@ -44,6 +44,16 @@ class FaceFinder:
         self._detector = MTCNN(keep_all=True, factor=_PYRAMID_FACTOR, device=torch.device(device))
         # On CPUs, torch pools twice as fast with the channels innermost.
         self._detector.to(memory_format=torch.channels_last)
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """Return what decides, beside a photo's pixels, which faces are found."""
+        return {
+            "version": CODE_VERSION,
+            "min_side_px": self.min_side_px,
+            "min_probability": self.min_probability,
+            "searched_from_px": self._searched_from_px,
+        }
 
     def find(self, pixels: Pixels) -> tuple[Face, ...]:
         """Return the faces of a height x width x 3 RGB photo, largest first."""

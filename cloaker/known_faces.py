@@ -18,7 +18,8 @@ MIN_SIDE_PX = 36
 """Azure Face finds no smaller face in a photo of up to 1920 x 1080."""
 MIN_PROBABILITY = 0.9
 
-_CODE_VERSION = 1  # raised whenever the same photo gives other faces
+CODE_VERSION = 1
+"""Raised whenever the same photo gives other faces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class KnownFaces:
     def settings(self) -> Mapping[str, float]:
         """Return what decides, beside a photo's bytes, which faces are found."""
         return {
-            "version": _CODE_VERSION,
+            "version": CODE_VERSION,
             "min_side_px": MIN_SIDE_PX,
             "min_probability": MIN_PROBABILITY,
         }

@@ -8,7 +8,7 @@ from torch import Tensor
 from audit.types import Cloak, Photo, Targets, content_hash
 from cloaker.attack import Person
 from cloaker.batch import Task
-from cloaker.cache import Cache
+from cloaker.embeddings import EmbeddingCache
 from cloaker.known_faces import KnownFaces
 from cloaker.levels import row_of
 from cloaker.networks.base import EmbeddingNetwork
@@ -27,7 +27,7 @@ class People:
         networks: Sequence[EmbeddingNetwork],
         faces: KnownFaces,
         read: Read,
-        cache: Cache,
+        cache: EmbeddingCache,
     ) -> None:
         self._cloak = cloak
         self._which = str(cloak.parameters["faces"])

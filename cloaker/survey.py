@@ -1,19 +1,20 @@
 """Where the faces are in each photo and how a network sees them: found once, remembered."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from audit.errors import AuditError
-from audit.types import Photo, content_hash
-from cloaker.cache import Cache
+from audit.types import Photo
+from cloaker.embeddings import EmbeddingCache, SeenFace
 from cloaker.faces import Pixels
 from cloaker.geometry import align, planes, similarity
-from cloaker.known_faces import MIN_SIDE_PX, KnownFaces
+from cloaker.known_faces import MIN_SIDE_PX, Face, KnownFaces
 from cloaker.networks.base import EmbeddingNetwork, Points
 
 Read = Callable[[Photo], Pixels]
@@ -42,7 +43,7 @@ class Surveyor:
         network: EmbeddingNetwork,
         faces: KnownFaces,
         read: Read,
-        cache: Cache,
+        cache: EmbeddingCache,
         *,
         every_face: bool = False,
     ) -> None:
@@ -52,29 +53,28 @@ class Surveyor:
 
     def survey(self, photos: Sequence[Photo]) -> Survey:
         """Return each photo's faces, or why it has none."""
-        known = {photo.sha256: self._recall(photo) for photo in photos}
-        seen = {sha: faces for sha, faces in known.items() if faces is not None}
+        kept = self._cache.get(self.settings, [photo.sha256 for photo in photos])
+        seen = {sha: self._located(faces) for sha, faces in kept.items()}
         new = [photo for photo in photos if photo.sha256 not in seen]
         for start in range(0, len(new), _BATCH):
             seen.update(self._look(new[start : start + _BATCH]))
         return seen
 
     def _look(self, photos: Sequence[Photo]) -> dict[str, tuple[Located, ...] | str]:
-        seen: dict[str, tuple[Located, ...] | str] = {}
-        aligned: list[tuple[str, Points, Tensor]] = []
+        broken: dict[str, tuple[Located, ...] | str] = {}
+        found: dict[str, Sequence[Face]] = {}
+        crops: list[Tensor] = []
         for photo in photos:
             try:
                 pixels = self._read(photo)
             except UNREADABLE as error:
-                seen[photo.sha256] = unreadable(error)
+                broken[photo.sha256] = unreadable(error)
                 continue
-            faces = self._faces.find(photo.sha256, pixels)[: self._faces_max]
-            if not faces:
-                seen[photo.sha256] = self._remember_no_face(photo)
-            for face in faces:
-                crop = self._crop(pixels, face.landmarks)
-                aligned.append((photo.sha256, face.landmarks, crop))
-        return seen | self._embed(aligned)
+            found[photo.sha256] = self._faces.find(photo.sha256, pixels)[: self._faces_max]
+            crops += [self._crop(pixels, face.landmarks) for face in found[photo.sha256]]
+        seen = self._embedded(found, crops)
+        self._cache.put(self.settings, seen)
+        return broken | {sha: self._located(faces) for sha, faces in seen.items()}
 
     def _crop(self, pixels: Pixels, landmarks: Points) -> Tensor:
         """Return an aligned face, 3 x height x width in 0..255, on the device."""
@@ -82,39 +82,28 @@ class Surveyor:
         matrix = similarity(landmarks, crop.points)
         return align(planes(pixels).to(self.device), matrix, crop)
 
-    def _embed(
-        self, aligned: Sequence[tuple[str, Points, Tensor]]
-    ) -> dict[str, tuple[Located, ...]]:
-        if not aligned:
-            return {}
+    def _embedded(
+        self, found: Mapping[str, Sequence[Face]], crops: Sequence[Tensor]
+    ) -> dict[str, list[SeenFace]]:
+        """Return the faces of each photo with their embeddings; `crops` are all of them in order."""
+        embeddings = iter(self._embed(crops))
+        return {sha: [(face, next(embeddings)) for face in faces] for sha, faces in found.items()}
+
+    def _embed(self, crops: Sequence[Tensor]) -> Iterable[NDArray[np.float32]]:
+        if not crops:
+            return ()
         with torch.no_grad():
-            crops = torch.stack([crop for _, _, crop in aligned])
-            embeddings = torch.cat([self._network(part) for part in torch.split(crops, _BATCH)])
-        located: dict[str, list[Located]] = {}
-        for (sha, landmarks, _), embedding in zip(aligned, embeddings, strict=True):
-            located.setdefault(sha, []).append(Located(landmarks, embedding))
-        for sha, faces in located.items():
-            kept = [
-                {"landmarks": face.landmarks, "embedding": face.embedding.tolist()}
-                for face in faces
-            ]
-            self._cache.put(self._key(sha), {"faces": kept})
-        return {sha: tuple(faces) for sha, faces in located.items()}
+            parts = torch.split(torch.stack(list(crops)), _BATCH)
+            embeddings = torch.cat([self._network(part) for part in parts])
+        return [row.numpy() for row in embeddings.float().cpu()]
 
-    def _remember_no_face(self, photo: Photo) -> str:
-        reason = f"no face of at least {MIN_SIDE_PX} x {MIN_SIDE_PX} pixels found"
-        self._cache.put(self._key(photo.sha256), {"reason": reason})
-        return reason
-
-    def _recall(self, photo: Photo) -> tuple[Located, ...] | str | None:
-        kept = self._cache.get(self._key(photo.sha256))
-        if kept is None:
-            return None
-        return str(kept["reason"]) if "reason" in kept else tuple(map(self._located, kept["faces"]))
-
-    def _located(self, kept: Mapping[str, Any]) -> Located:
-        landmarks = tuple((x, y) for x, y in kept["landmarks"])
-        return Located(landmarks, torch.tensor(kept["embedding"], device=self.device))
+    def _located(self, faces: Sequence[SeenFace]) -> tuple[Located, ...] | str:
+        if not faces:
+            return f"no face of at least {MIN_SIDE_PX} x {MIN_SIDE_PX} pixels found"
+        return tuple(
+            Located(face.landmarks, torch.tensor(embedding, device=self.device))
+            for face, embedding in faces
+        )
 
     @property
     def settings(self) -> Mapping[str, object]:
@@ -125,9 +114,6 @@ class Surveyor:
             "faces": dict(self._faces.settings),
             "faces_max": self._faces_max,
         }
-
-    def _key(self, sha256: str) -> str:
-        return content_hash({"survey": self.settings, "photo": sha256})
 
 
 def unreadable(error: Exception) -> str:

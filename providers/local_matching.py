@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from audit.types import Candidate
 from providers.emulators.database import Embedding
-from providers.emulators.matching import rank
+from providers.emulators.matching import Faces
 from providers.emulators.options import Matching
 
 # At scikit-learn's 1.0, unit embeddings get probabilities near to one another: of 30 people of LFW
@@ -64,13 +64,17 @@ def ranking(
     # A classifier of one person could only say yes to everybody.
     pooling = Matching.NEAREST if "nearest" in matching else Matching.CENTROID
     least = 1 - BOUND**2 / 2 if matching is LocalMatching.BOUNDED_NEAREST else -math.inf
+    faces = Faces(people, embeddings) if people else None
 
     def ranked(probe: Embedding) -> list[Candidate]:
-        cosines = rank(people, embeddings, probe, pooling)
+        if faces is None:
+            return []
+        cosines = faces.cosines(probe, pooling)
+        found = cosines.tolist()
         return [
-            Candidate(person, score(cosine), cosine)
-            for person, cosine in cosines
-            if cosine >= least
+            Candidate(faces.names[place], score(found[place]), found[place])
+            for place in faces.best_first(cosines)
+            if found[place] >= least
         ]
 
     return ranked
@@ -82,13 +86,14 @@ def _learned(
     embeddings: Embedding,
 ) -> Ranking:
     chances_of = learn(embeddings.astype(np.float64), people)
-    names = sorted(set(people))  # the order of scikit-learn's classes
+    faces = Faces(people, embeddings)
+    classes = np.argsort(np.argsort(faces.names))  # scikit-learn's are in the order of the names
 
     def ranked(probe: Embedding) -> list[Candidate]:
-        [chances] = chances_of(probe.astype(np.float64)[None]).tolist()
-        chance = dict(zip(names, chances, strict=True))
-        nearest = rank(people, embeddings, probe, Matching.NEAREST)
-        candidates = [Candidate(person, chance[person], chance[person]) for person, _ in nearest]
+        [chances] = chances_of(probe.astype(np.float64)[None])
+        by_face = faces.best_first(faces.cosines(probe, Matching.NEAREST))
+        found = [(faces.names[place], float(chances[classes[place]])) for place in by_face]
+        candidates = [Candidate(person, chance, chance) for person, chance in found]
         return sorted(candidates, key=lambda one: -one.score)
 
     return ranked

@@ -1,6 +1,7 @@
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from audit.types import Recogniser
 from cloaker.device import compute_in_caller_threads
+from cloaker.embeddings import EmbeddingCache
 from cloaker.networks.base import EmbeddingNetwork
 from cloaker.recogniser import LocalRecogniser
 
@@ -74,6 +76,22 @@ def test_the_same_bytes_are_embedded_once(network: EmbeddingNetwork, draw: DrawP
     photo = _encode(draw(0, 0))
     assert recogniser(photo) is recogniser(bytes(bytearray(photo)))
     assert len(passes) == 1
+
+
+def test_another_process_finds_what_was_embedded(
+    network: EmbeddingNetwork, draw: DrawPhoto, tmp_path: Path
+) -> None:
+    passes: list[int] = []
+    network.register_forward_hook(lambda *_: passes.append(1))
+    photo, empty = _encode(draw(0, 0)), _encode(np.full((200, 200, 3), 90, dtype=np.uint8))
+    first = LocalRecogniser(network, cache=EmbeddingCache(tmp_path))
+    seen = first(photo), first(empty)
+    again = LocalRecogniser(network, cache=EmbeddingCache(tmp_path))
+    assert (again(photo), again(empty)) == seen
+    assert len(passes) == 1
+    network.weights_sha256 = "1" * 64
+    assert LocalRecogniser(network, cache=EmbeddingCache(tmp_path))(photo) == seen[0]
+    assert len(passes) == 2
 
 
 def test_threads_see_what_one_alone_sees(network: EmbeddingNetwork, draw: DrawPhoto) -> None:

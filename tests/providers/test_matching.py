@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from providers.emulators.matching import cosine, rank
+from providers.emulators.matching import Faces, cosine, rank
 from providers.emulators.options import Matching
 
 Embedding = NDArray[np.float32]
@@ -80,3 +80,29 @@ def test_faces_that_cancel_out_are_like_nobody() -> None:
 def test_nobody_ranks_in_an_empty_gallery(matching: Matching) -> None:
     nothing = np.zeros((0, 0), np.float32)
     assert rank([], nothing, np.ones(4, np.float32), matching) == []
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.sampled_from(Matching))
+def test_many_probes_find_whom_each_alone_finds(seed: int, count: int, matching: Matching) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((count + 9, 16)).astype(np.float32)
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    people = [str(number) for number in rng.integers(0, 12, count)]
+    faces = Faces(people, units[:count])
+    found, cosines = faces.nearest(units[count:], matching)
+    for probe, place, cosine_found in zip(units[count:], found, cosines, strict=True):
+        [(name, best)] = rank(people, units[:count], probe, matching, most=1)
+        assert faces.names[place] == name
+        assert cosine_found == pytest.approx(best, abs=1e-5)
+
+
+def test_many_probes_are_matched_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    units = rng.standard_normal((30, 8)).astype(np.float32)
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    faces = Faces([str(number % 7) for number in range(20)], units[:20])
+    whole = faces.nearest(units[20:], Matching.NEAREST)
+    monkeypatch.setattr("providers.emulators.matching._BLOCK_VALUES", 60)
+    parts = faces.nearest(units[20:], Matching.NEAREST)
+    assert parts[0].tolist() == whole[0].tolist()
+    assert parts[1] == pytest.approx(whole[1], abs=1e-6)
