@@ -2,7 +2,8 @@
 
     python benchmarks/cloak_effect.py FACES WEIGHTS --system fawkes-0.3 lowkey --level high
 
-For some people of LFW with enough photos, `--photos` of each are cloaked on the network `--own`.
+For some people of LFW (or `--folder imm`) with enough photos, `--photos` of each are cloaked on the
+network `--own`.
 Two games are judged by every network and by several trackers, against the clean photos of as many
 decoys as asked for:
 
@@ -182,8 +183,8 @@ def embedded(surveyor: Surveyor, people: Mapping[str, Sequence[Photo]]) -> dict[
 
 
 def gather(arguments: argparse.Namespace) -> People:
-    """Divide LFW: the protected have the most photos, the next ones are targets, then decoys."""
-    folders = [path for path in (arguments.faces / "lfw").iterdir() if path.is_dir()]
+    """Divide the people: the protected have the most photos, the next ones are targets, then decoys."""
+    folders = [path for path in (arguments.faces / arguments.folder).iterdir() if path.is_dir()]
     by_size = sorted(folders, key=lambda path: (-len(list(path.iterdir())), path.name))
     photos = {path.name: photos_in(path) for path in by_size}
     names, count = list(photos), arguments.photos
@@ -217,6 +218,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("faces", type=Path)
     parser.add_argument("weights", type=Path)
+    parser.add_argument("--folder", default="lfw", choices=["lfw", "imm"])
     parser.add_argument("--own", default="edgeface_xxs", choices=FILES)
     parser.add_argument("--judge", nargs="+", default=["mfn_ms1m_y1", "mfn_casia_b"], choices=FILES)
     parser.add_argument("--system", nargs="+", default=["fawkes-0.3"], choices=SYSTEMS)

@@ -4,7 +4,9 @@ import io
 import itertools
 import json
 import math
+import struct
 import subprocess
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,10 @@ class Folder:
         picture.save(self._root / name, **options)
         return self._root / name
 
+    def write(self, name: str, content: bytes) -> Path:
+        (self._root / name).write_bytes(content)
+        return self._root / name
+
 
 @pytest.fixture
 def folder(tmp_path: Path, draw: DrawPhoto, finder: FaceFinder) -> Folder:
@@ -86,6 +92,18 @@ def copies(tmp_path: Path, finder: FaceFinder, sources: list[Path]) -> None:
         assert face.top - face.height < rows.min() < rows.max() < face.top + 2 * face.height
 
 
+def png_of_16_bits(picture: Image.Image) -> bytes:
+    """Return a PNG with 16 bits a colour, which Pillow reads but can't write."""
+    rows = (np.asarray(picture).astype(">u2") * 257).reshape(picture.height, -1)
+    unfiltered = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", picture.width, picture.height, 16, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(unfiltered)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
 def test_every_kind_of_file_is_cloaked_where_its_face_is(
     folder: Folder, tmp_path: Path, finder: FaceFinder, cloak_all: Callable[..., Rows]
 ) -> None:
@@ -105,6 +123,8 @@ def test_every_kind_of_file_is_cloaked_where_its_face_is(
         folder.save("gradient.png", clear, icc_profile=SRGB),
         folder.save("animated.gif", frames[0], save_all=True, append_images=frames[1:]),
         folder.save("animated.webp", folder.face(), save_all=True, append_images=frames[1:]),
+        folder.save("moving.png", folder.face(), save_all=True, append_images=frames[1:]),
+        folder.write("colour16.png", png_of_16_bits(folder.face())),
         folder.save(
             "progressive.jpg", folder.face(), quality=95, progressive=True, icc_profile=SRGB
         ),
