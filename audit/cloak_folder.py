@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from audit.cloaks import cloak_of
+from audit.cloak_jobs import cloak_of
 from audit.errors import AuditError
 from audit.experiment import Experiment
 from audit.folders import cache_folder, disk_errors, private_folder, write_jsonl

@@ -1,13 +1,13 @@
-"""The cloaking stage of a run: which photos, with which cloak, into which files."""
+"""The cloaking stage of a run: its jobs done into files, or found done already."""
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from audit import manifest
+from audit.cloak_jobs import Job, jobs
 from audit.errors import UserError
 from audit.experiment import Experiment
 from audit.folders import (
@@ -19,10 +19,10 @@ from audit.folders import (
     require_unchanged,
     write_jsonl,
 )
-from audit.plan import CloakingForecast, cloaked_photos
+from audit.plan import CloakingForecast
 from audit.preparation import Prepared, known_faces
 from audit.progress import Advance, Progress
-from audit.types import Arm, Cloak, CloakedPhoto, Game, Photo
+from audit.types import CloakedPhoto, Photo
 
 if TYPE_CHECKING:
     from cloaker.cloaking import Cloaking
@@ -33,47 +33,6 @@ CloakedFiles = Mapping[str, Mapping[str, Path]]
 
 _EXAMPLES = 3
 _PNG_BYTES_PER_PIXEL = 2  # of a photo: noise does not compress
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One arm's cloaking: which photos, towards whom, where their cloaked files go.
-
-    By person: `photos` are cloaked, each as among `all_photos`, whatever the arm's fraction is.
-    """
-
-    arm: Arm
-    cloak: Cloak
-    all_photos: Mapping[str, tuple[Photo, ...]]
-    photos: Mapping[str, tuple[Photo, ...]]
-    candidates: Mapping[str, Sequence[Photo]]
-    folder: Path
-
-
-def jobs(
-    experiment: Experiment, folder: Path, prepared: Prepared, networks: Mapping[str, str]
-) -> list[Job]:
-    """Return what has to be cloaked; arms of one cloak share its files.
-
-    One cloak's files stand in `folder` itself, those of several in a subfolder each.
-    """
-    arms = [arm for arm in experiment.arms() if not arm.is_control]
-    split = prepared.split
-    own = split.train if experiment.game is Game.POISON else split.probe
-    found = []
-    for arm in arms:
-        people = split.decoy if arm.changes_decoys else own
-        some = {who: cloaked_photos(theirs, arm.cloaked_fraction) for who, theirs in people.items()}
-        job = Job(
-            arm=arm,
-            cloak=cloak_of(experiment, arm, networks),
-            all_photos=people,
-            photos=some,
-            candidates=split.train if arm.changes_decoys else split.target or split.decoy,
-            folder=folder if len(arms) == 1 else folder / arm.name,
-        )
-        found.append(job)
-    return found
 
 
 def forecast(experiment: Experiment, prepared: Prepared) -> CloakingForecast:
@@ -100,36 +59,6 @@ def forecast(experiment: Experiment, prepared: Prepared) -> CloakingForecast:
     return CloakingForecast(steps, seconds, pixels * _PNG_BYTES_PER_PIXEL)
 
 
-def cloak_of(experiment: Experiment, arm: Arm, networks: Mapping[str, str]) -> Cloak:
-    """Return the cloak of an arm; `networks` maps names to their weights' SHA-256."""
-    from cloaker import levels
-
-    if arm.targets is None:
-        raise AssertionError("the control has no cloak")
-    return Cloak(
-        system=arm.system,
-        level=arm.level,
-        parameters=levels.resolve(arm.system, arm.level, experiment.set),
-        networks=networks,
-        targets=arm.targets,
-        seed=experiment.seed,
-    )
-
-
-def parameters_by_arm(experiment: Experiment) -> dict[str, dict[str, Any]]:
-    """Return every cloaked arm's resolved parameters, None where one is unlimited."""
-    from cloaker import levels
-
-    return {
-        arm.name: {
-            key: None if value == math.inf else value
-            for key, value in levels.resolve(arm.system, arm.level, experiment.set).items()
-        }
-        for arm in experiment.arms()
-        if not arm.is_control
-    }
-
-
 def cloak_all(
     experiment: Experiment, folder: RunFolder, prepared: Prepared, progress: Progress
 ) -> CloakedFiles:
@@ -149,11 +78,12 @@ def cloak_all(
     networks = [registry.load(name, device) for name in experiment.network]
     weights = {network.name: network.weights_sha256 for network in networks}
     private_folder(folder.cloaked)
-    files: dict[str, dict[str, Path]] = {}
+    files = defaultdict[str, dict[str, Path]](dict)
     rows: list[CloakedPhoto] = []
     for job in jobs(experiment, folder.cloaked, prepared, weights):
         made = _cloak_job(job, prepared, networks, device, progress)
-        files[job.arm.name] = {row.source_sha256: job.folder / row.file for row in made}
+        for arm in job.arms:
+            files[arm].update({row.source_sha256: job.folder / row.file for row in made})
         rows.extend(_in_run(row, job, folder) for row in made)
     _keep_examples(folder, prepared, rows)
     # Last, because it tells a resumed run that this stage is over.
@@ -188,17 +118,19 @@ def read_back(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> 
         file = folder.cloaked / row["file"]
         require_unchanged(file, row["cloaked_sha256"])
         by_folder[file.parent][row["source_sha256"]] = file
-    files = {}
+    files = defaultdict[str, dict[str, Path]](dict)
     for job in jobs(experiment, folder.cloaked, prepared, {}):
-        files[job.arm.name] = by_folder[job.folder]
+        made = by_folder[job.folder]
         wanted = {photo for photos in job.photos.values() for photo in photos}
         for photo in sorted(wanted, key=lambda photo: photo.path):
-            if photo.sha256 not in files[job.arm.name]:
+            if photo.sha256 not in made:
                 raise UserError(
-                    f"{folder.id} has no cloaked file of {photo.path.name} for {job.arm.name}.",
+                    f"{folder.id} has no cloaked file of {photo.path.name} for {job.name}.",
                     expected="a run whose photos were all cloaked",
                     remedy=f"`audit resume {folder.id}` makes what is left",
                 )
+        for arm in job.arms:
+            files[arm].update(made)
     return files
 
 
@@ -212,7 +144,7 @@ def _cloak_job(
     steps = int(job.cloak.parameters["steps"])
     total = sum(len(photos) for photos in job.photos.values()) * steps
     made: list[CloakedPhoto] = []
-    with progress.stage(f"steps of cloaking, {job.arm.name}", total) as advance:
+    with progress.stage(f"steps of cloaking, {job.name}", total) as advance:
         for person in job.photos:
             result = cloak_person(
                 job,
@@ -267,7 +199,7 @@ def _refuse_failures(failures: Sequence[tuple[Photo, str]], job: Job) -> None:
     if failures:
         listed = "; ".join(f"{photo.path.name}: {reason}" for photo, reason in failures[:5])
         raise UserError(
-            f"{len(failures)} photos could not be cloaked for {job.arm.name}: {listed}",
+            f"{len(failures)} photos could not be cloaked for {job.name}: {listed}",
             remedy="remove these photos, or move them out of the person's folder",
         )
 

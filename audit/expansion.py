@@ -50,7 +50,7 @@ class Service:
         They do where there are several, people can be exchanged, and all have the same decoys.
         """
         can = self.capabilities.has("remove_person") or self.capabilities.has("remove_faces")
-        alike = not any(arm.changes_decoys for arm in arms)
+        alike = not any(arm.has_own_gallery for arm in arms)
         return can and alike and len(arms) > 1 and not self.fresh
 
 

@@ -14,12 +14,12 @@ from pydantic import (
     model_validator,
 )
 
+from audit.arms import SAY_THE_SAME, ArmChoice, Chain, Fraction, by_transform, controls
 from audit.errors import UserError
 from audit.types import Arm, Game, Targets
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
-_OF_EVERY_ARM = frozenset({"system", "level", "targets", "cloaked_fraction"})
+_OF_EVERY_ARM = frozenset({"system", "level", "targets", "cloaked_fraction", "leaked", "sybils"})
 
 _FRESH = "fresh"
 _STUDIES = Path(__file__).parent / "studies"
@@ -30,32 +30,16 @@ def _several(names: object) -> object:
     return (names,) if isinstance(names, str) else names
 
 
-class ArmChoice(BaseModel):
-    """One cloaked arm of an experiment whose arms are told one by one: a table `[[arm]]`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    system: str
-    level: str
-    targets: Targets = Targets.SAME
-    cloaked_fraction: Fraction = 1.0
-
-    @property
-    def name(self) -> str:
-        """Return a name that tells it from others of its system and level."""
-        apart = "-separate" if self.targets is Targets.SEPARATE else ""
-        part = f"-{100 * self.cloaked_fraction:g}pc" if self.cloaked_fraction < 1 else ""
-        return f"{self.system}-{self.level}{apart}{part}"
-
-
 class Experiment(BaseModel):
     """What is asked, of whom, with which photos. Its keys are the names of the flags.
 
-    There is a cloaked arm for each `system` and `level`, or for each `arm` that is told.
+    There is a cloaked arm for each `system` and `level`, or for each `arm` that is told; each of
+    them once for every `transform`, a chain such as `blur:1+jpeg:30`, or `none`.
 
-    `network` cloaks, and `set` holds parameters of the cloaking systems, key=value. `recogniser` is the network of the recogniser on this machine, the one behind
-    an emulator or that of provider `local`, and `matching` is how it tells people apart. `gallery`,
-    `region`, `quality_filter` and `api_version` are for the services that know them. `photos` None
+    `network` cloaks, and `set` holds parameters of the cloaking systems, key=value. `recogniser` is
+    the network of the recogniser on this machine, the one behind an emulator or that of provider
+    `local`, and `matching` is how it tells people apart. `gallery`, `region`, `quality_filter` and
+    `api_version` are for the services that know them. `photos` None
     means the bundled generated people, `candidates` None as many as the service gives. Without
     `fit_photos`, a photo beyond the service's limits is sent as it is and refused there.
     """
@@ -88,7 +72,10 @@ class Experiment(BaseModel):
     level: tuple[str, ...] = ("high",)
     targets: Targets = Targets.SAME
     cloaked_fraction: Fraction = 1.0
+    leaked: Annotated[int, Field(ge=0)] | None = None
+    sybils: Annotated[int, Field(ge=0)] = 0
     arm: tuple[ArmChoice, ...] = ()
+    transform: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
     game: Game = Game.POISON
     set: tuple[str, ...] = ()
     network: Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)] = (
@@ -121,6 +108,14 @@ class Experiment(BaseModel):
             raise ValueError(f"there are {', '.join(known)}")
         return provider
 
+    @field_validator("transform")
+    @classmethod
+    def _is_a_chain(cls, transform: tuple[str, ...]) -> tuple[str, ...]:
+        from datasets import transforms
+
+        chains = (transforms.chain(text) for text in transform)
+        return tuple(transforms.JOINED_BY.join(chain) or "none" for chain in chains)
+
     @model_validator(mode="after")
     def _one_way_to_say_it(self) -> "Experiment":
         if self.provider == "mock" and self.endpoint:
@@ -129,6 +124,10 @@ class Experiment(BaseModel):
             raise ValueError("emulate starts its own server: leave out endpoint")
         if self.arm and _OF_EVERY_ARM & self.model_fields_set:
             raise ValueError(f"each arm has its own: leave out {', '.join(sorted(_OF_EVERY_ARM))}")
+        if self.leaked is not None and self.cloaked_fraction < 1:
+            raise ValueError(SAY_THE_SAME)
+        if self.game is Game.EVADE and any(arm.leaked or arm.sybils for arm in self._choices()):
+            raise ValueError("game evade enrols clean photos: leave out leaked and sybils")
         return self
 
     @property
@@ -153,39 +152,41 @@ class Experiment(BaseModel):
         return "azure" if self.provider == "mock" else self.provider
 
     def arms(self) -> tuple[Arm, ...]:
-        """Return the control arm and the cloaked ones."""
+        """Return the control arms and the cloaked ones.
+
+        Raises UserError for a number of leaked photos without a number of training photos.
+        """
         from cloaker.levels import SYSTEMS
 
-        control = Arm("control", self.game, "none", "none", None, 0.0)
-        others = {name for name, row in SYSTEMS.items() if row.photos != "person"}
-        cloaked = (
-            Arm(
-                name,
-                self.game,
-                choice.system,
-                choice.level,
-                choice.targets,
-                choice.cloaked_fraction,
-                changes_decoys=choice.system in others,
-            )
-            for name, choice in self._choices().items()
+        others = {name for name, row in SYSTEMS.items() if row.photos == "others"}
+        chains = self._chains()
+        choices = by_transform(self._choices(), chains)
+        cloaked = [
+            choice.arm(self.game, self.train, others)
+            for choice in choices.values()
             if choice.level != "none"
-        )
-        return (control, *cloaked)
+        ]
+        seen = [*chains, *(arm.transforms for arm in cloaked)]
+        return (*controls(self.game, seen), *cloaked)
 
-    def _choices(self) -> dict[str, ArmChoice]:
-        if self.arm:
-            return {choice.name: choice for choice in self.arm}
-        return {
-            f"{system}-{level}": ArmChoice(
+    def _chains(self) -> list[Chain]:
+        from datasets import transforms
+
+        return [transforms.chain(text) for text in self.transform] or [()]
+
+    def _choices(self) -> tuple[ArmChoice, ...]:
+        return self.arm or tuple(
+            ArmChoice(
                 system=system,
                 level=level,
                 targets=self.targets,
                 cloaked_fraction=self.cloaked_fraction,
+                leaked=self.leaked,
+                sybils=self.sybils,
             )
             for system in self.system
             for level in self.level
-        }
+        )
 
 
 def resolve(file: Path | None, given: dict[str, Any], study: str | None = None) -> Experiment:
@@ -240,5 +241,7 @@ def to_toml(experiment: Experiment) -> str:
 
     unused = _OF_EVERY_ARM if experiment.arm else {"arm"}
     values = experiment.model_dump(mode="json", exclude=set(unused))
+    if experiment.arm:
+        values["arm"] = [arm.model_dump(mode="json", exclude_none=True) for arm in experiment.arm]
     unset = "".join(f"# {key} is not set\n" for key, value in values.items() if value is None)
     return tomli_w.dumps({k: v for k, v in values.items() if v is not None}) + unset

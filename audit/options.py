@@ -53,6 +53,22 @@ def _experiment_options(  # noqa: PLR0913 - each is an option that the contract 
     cloaked_fraction: Annotated[
         float | None, typer.Option(help="Share of the training photos that is cloaked. [1]")
     ] = None,
+    leaked: Annotated[
+        int | None,
+        typer.Option(help="The same as a number: so many training photos are clean. [0]"),
+    ] = None,
+    sybils: Annotated[
+        int | None,
+        typer.Option(help="Decoys who play made-up identities like the person. [0]"),
+    ] = None,
+    transform: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What the tracker does to every photo: jpeg:QUALITY, resize:FACTOR, blur:SIGMA, "
+            "noise:SIGMA, crop:SHARE, flip, median:SIZE, several joined by +, or none. Each has "
+            "arms of its own, one with nothing cloaked. Repeatable. [none]"
+        ),
+    ] = None,
     game: Annotated[
         str | None,
         typer.Option(help="poison: enrol cloaked, probe clean. evade: the reverse. [poison]"),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from audit import cloaks, manifest, preparation, results, services, settings
+from audit import cloak_jobs, manifest, preparation, results, services, settings
 from audit.clock import utc
 from audit.errors import AuditError, ServiceRefused, Stopped
 from audit.experiment import Experiment
@@ -82,6 +82,8 @@ def _arm(arm: Arm, outcomes: Mapping[str, int]) -> dict[str, Any]:
         "level": arm.level,
         "targets": arm.targets,
         "cloaked_fraction": arm.cloaked_fraction,
+        "transforms": list(arm.transforms),
+        "sybils": arm.sybils,
         "enrolled": outcomes["enrolled"],
         "enrol_rejected": outcomes["no_face"] + outcomes["refused"],
     }
@@ -141,7 +143,7 @@ def _networks(experiment: Experiment, notes: manifest.Manifest) -> dict[str, Any
         return {
             "device": _device(experiment.device) if names else "",
             "weights": weights(names),
-            "cloaks": cloaks.parameters_by_arm(experiment),
+            "cloaks": cloak_jobs.parameters_by_arm(experiment),
             "cloak_networks": [name for name in experiment.network if name in names],
         }
     names = preparation.judges_of(experiment)

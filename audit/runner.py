@@ -14,6 +14,7 @@ from threading import Event, Lock
 from typing import Any
 
 from audit import (
+    cloak_jobs,
     cloaks,
     manifest,
     preparation,
@@ -100,6 +101,7 @@ def _checked(experiment: Experiment, progress: Progress) -> tuple[Experiment, Pr
     _check_cloaks(experiment)
     prepared = preparation.prepare(experiment, progress)
     check_sizes(services.capabilities_of(experiment), prepared.split)
+    cloak_jobs.check_sybils(experiment, prepared)
     return experiment, prepared
 
 
@@ -188,7 +190,9 @@ def _work(
     records.describe(experiment, folder, prepared)
     files = cloaks.cloak_all(experiment, folder, prepared, progress)
     with services.opened(experiment, folder) as provider:
-        uploads = Uploads(prepared.photo_set, files, preparation.face_sides(experiment.device))
+        transforms = {arm.name: arm.transforms for arm in experiment.arms()}
+        face_sides = preparation.face_sides(experiment.device)
+        uploads = Uploads(prepared.photo_set, files, face_sides, transforms)
         _call(experiment, folder, prepared, uploads, provider, progress)
         if experiment.purge_after:
             purge.check(purge.purge_galleries(experiment, folder, provider, progress))
@@ -278,7 +282,8 @@ def _check_cloaks(experiment: Experiment) -> None:
 
     for arm in experiment.arms():
         if not arm.is_control:
-            levels.resolve(arm.system, arm.level, experiment.set)
+            for system, level in cloak_jobs.systems_of(arm):
+                levels.resolve(system, level, experiment.set)
             _check_arm(arm, levels.row_of(arm.system).photos)
     names = preparation.networks_of(experiment)
     if names:
@@ -292,10 +297,9 @@ def _check_arm(arm: Arm, whose: str) -> None:
     """Raise UserError for a system that can't be an arm of this game."""
     if whose == "sybil":
         raise UserError(
-            f"{arm.system} cloaks the photos of an identity made up beside the protected person, "
-            "towards her cloaked photos: no arm has both.",
-            remedy="`audit cloak SYBIL --towards CLOAKED` makes the photos; put them into the photo "
-            "folder as a person of their own",
+            f"{arm.system} cloaks the photos of an identity made up beside the protected person.",
+            expected="a system that cloaks the person's own photos, and --sybils 1 beside it",
+            remedy="`audit cloak SYBIL --towards CLOAKED` makes the photos alone",
         )
     if whose == "others" and arm.game is Game.EVADE:
         raise UserError(

@@ -195,11 +195,19 @@ class CloakedPhoto:
     embedding_shifts: Mapping[str, float] = field(default_factory=dict)
 
 
+def arm_suffix(sybils: int, transforms: Sequence[str]) -> str:
+    """Return the end of an arm's name: what it has beside a cloak."""
+    played = f"-{sybils}sybil{'s' if sybils > 1 else ''}" if sybils else ""
+    return played + (f"-{'+'.join(transforms)}" if transforms else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
     """One gallery's content and one set of probes. The control arm has level `none`.
 
     `changes_decoys`: other people's photos are cloaked instead of the protected person's.
+    `transforms` are what the tracker does to every photo that it gets; `sybils` is the number of
+    decoys who play made-up identities of the person: their photos are cloaked towards hers.
     """
 
     name: str
@@ -209,11 +217,23 @@ class Arm:
     targets: Targets | None
     cloaked_fraction: float
     changes_decoys: bool = False
+    transforms: tuple[str, ...] = ()
+    sybils: int = 0
 
     @property
     def is_control(self) -> bool:
         """Tell whether nothing is cloaked in this arm."""
         return self.level == "none"
+
+    @property
+    def cloak_name(self) -> str:
+        """Return what its cloaked files are kept under: arms of one cloak share them."""
+        return self.name.removesuffix(arm_suffix(self.sybils, self.transforms))
+
+    @property
+    def has_own_gallery(self) -> bool:
+        """Tell whether its decoys' photos are others than in the control."""
+        return self.changes_decoys or bool(self.sybils) or bool(self.transforms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,10 @@
-"""The bytes that leave the machine: the cloaked file or the original, within the limits."""
+"""The bytes that leave the machine: the cloaked file or the original, within the limits.
+
+A tracker who changes the photos that it gets does so here, before its service sees them.
+"""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from audit.cloaks import CloakedFiles
@@ -26,12 +29,22 @@ PhotoBytes = Callable[[str, str], Upload]
 
 
 class Uploads:
-    """Knows which file stands for a photo in which arm."""
+    """Knows which file stands for a photo in which arm, and what is done to it.
 
-    def __init__(self, photo_set: PhotoSet, cloaked: CloakedFiles, face_side: FaceSide) -> None:
+    `transforms` are those of each arm, by its name.
+    """
+
+    def __init__(
+        self,
+        photo_set: PhotoSet,
+        cloaked: CloakedFiles,
+        face_side: FaceSide,
+        transforms: Mapping[str, Sequence[str]],
+    ) -> None:
         self._originals = {photo.sha256: photo for photo in photo_set.photos}
         self._cloaked = cloaked
         self._face_side = face_side
+        self._transforms = transforms
 
     def within(self, capabilities: Capabilities) -> PhotoBytes:
         """Return the same bytes made to fit a service's limits."""
@@ -46,9 +59,12 @@ class Uploads:
         return self._face_side(self._originals[sha256])
 
     def __call__(self, arm: str, sha256: str) -> bytes:
-        """Return a photo's file bytes; raises UserError if the file changed since the plan."""
+        """Return a photo's bytes in an arm; raises UserError if the file changed since the plan."""
+        from datasets import transforms
+
         cloaked = self._cloaked.get(arm, {}).get(sha256)
-        return cloaked.read_bytes() if cloaked else _unchanged(self._originals[sha256])
+        data = cloaked.read_bytes() if cloaked else _unchanged(self._originals[sha256])
+        return transforms.apply(data, self._transforms.get(arm, ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ def _row(
 ) -> dict[str, Any]:
     changes = pairs["change"].dropna().to_numpy(float)
     shift = paired.hodges_lehmann(changes)
-    was, is_now = _recognised(observations, manifest.control), _recognised(observations, arm)
+    control = manifest.control_of(arm)
+    was, is_now = _recognised(observations, control), _recognised(observations, arm)
     both = pd.concat([was, is_now], axis=1, join="inner", keys=["was", "is_now"])
     lost, gained = (
         int((both["was"] & ~both["is_now"]).sum()),

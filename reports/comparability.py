@@ -106,7 +106,7 @@ def _arms(run: ComparedRun, first: ComparedRun, system: str) -> Iterator[tuple[s
         parts = [f"lacks {_some(lacks)}"] * bool(lacks) + [f"also has {_some(more)}"] * bool(more)
         yield "arms", f"{' and '.join(parts)}, compared with {first.id}"
     for name in sorted(own.keys() & others.keys()):
-        for key in ("game", "level", "targets", "cloaked_fraction"):
+        for key in ("game", "level", "targets", "cloaked_fraction", "transforms", "sybils"):
             value, before = getattr(own[name], key), getattr(others[name], key)
             if value != before:
                 yield f"arm {name}", f"{key} is {_instead(value, before, first)}"

@@ -9,6 +9,7 @@ import pandas as pd
 from reports import paired
 from reports.compared_run import ComparedRun
 from reports.comparison import PROBE, Comparison, Series, pairs
+from reports.manifest import ManifestArm
 from reports.statistics import mean_interval
 
 COLUMNS = (
@@ -64,19 +65,21 @@ def _change(service: str, name: str, before: ComparedRun, after: ComparedRun) ->
         "change_high": high,
         "p": paired.wilcoxon(changed.to_numpy(float)),
         "detectable": paired.smallest_detectable(changed.to_numpy(float)),
-        **_beyond(None if arm.is_control else scored, before, after),
+        **_beyond(arm, scored, before, after),
         **_identification(both),
     }
 
 
-def _beyond(scored: pd.DataFrame | None, before: ComparedRun, after: ComparedRun) -> dict[str, Any]:
+def _beyond(
+    arm: ManifestArm, scored: pd.DataFrame, before: ComparedRun, after: ComparedRun
+) -> dict[str, Any]:
     """Return the difference in differences over the probes that have all four scores.
 
-    `scored` None stands for the control itself, which has none.
+    A control has none.
     """
-    if scored is None:
+    if arm.is_control:
         return dict.fromkeys(_BEYOND, math.nan)
-    control = pairs(before, after, after.manifest.control.name)
+    control = pairs(before, after, after.manifest.control_of(arm).name)
     four = scored.merge(control, on=PROBE, suffixes=("", "_control")).dropna(
         subset=["score_before_control", "score_after_control"]
     )

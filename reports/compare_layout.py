@@ -127,13 +127,16 @@ def matrix(latest: pd.DataFrame) -> Table:
 
 def _kind(row: _Row) -> str:
     """Name what an arm is wherever it was run."""
+    changed = f"photos through {row['transforms'].replace('+', ', ')}" if row["transforms"] else ""
     if row["system"] == "none":
-        return "No cloak (missed anyway)"
+        return ", ".join(filter(None, ["No cloak (missed anyway)", changed]))
     targets = {"same": "same target", "separate": "separate targets"}
     fraction = row["cloaked_fraction"]
     parts = [f"{row['system']} {row['level']}", targets.get(row["targets"], "")]
     parts += [f"{100 * fraction:.0f} % cloaked"] if fraction < 1 else []
     parts += ["probes cloaked"] if row["game"] == "evade" else []
+    parts += [f"{row['sybils']} sybils"] if row["sybils"] else []
+    parts += [changed]
     return ", ".join(filter(None, parts))
 
 

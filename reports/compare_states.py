@@ -12,6 +12,8 @@ PROTECTED_MIN = 0.5
 """An arm protects where the service misses the person in most probes."""
 
 _SERIES = ["service", "arm"]
+_RUN = ["service", "run", "transforms"]
+"""What an arm's control is told by: its run, and what the tracker does to photos."""
 
 
 def shifts(trend: pd.DataFrame) -> pd.DataFrame:
@@ -48,7 +50,7 @@ def states(trend: pd.DataFrame) -> pd.DataFrame:
     Nothing is claimed that the rate's interval doesn't bear out, nor where the service misses the
     person without any cloak.
     """
-    controls = trend[trend["system"] == "none"].set_index(["service", "run"])["ci_high"]
+    controls = trend[trend["system"] == "none"].set_index(_RUN)["ci_high"]
     cloaked = trend[trend["system"] != "none"]
     rows = [
         _state(rows.to_dict("records"), controls)
@@ -73,7 +75,7 @@ def _state(rows: list[dict[Hashable, Any]], controls: "pd.Series[float]") -> Map
 
 def _in_words(rows: list[dict[Hashable, Any]], controls: "pd.Series[float]") -> str:
     last = rows[-1]
-    control_high = controls[last["service"], last["run"]]
+    control_high = controls[tuple(last[name] for name in _RUN)]
     if not control_high < PROTECTED_MIN:
         return "can't be told: the control is missed as well"
     if last["ci_low"] > PROTECTED_MIN:

@@ -48,7 +48,7 @@ def _lines(
 
 def _look(arm: ManifestArm, number: int) -> dict[str, Any]:
     if arm.is_control:
-        return {"color": CONTROL, "linestyle": "solid"}
+        return {"color": CONTROL, "linestyle": _DASHES[number % len(_DASHES)]}
     return {"color": CLOAKED, "linestyle": _DASHES[(number - 1) % len(_DASHES)]}
 
 

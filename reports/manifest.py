@@ -20,6 +20,8 @@ class ManifestArm(_Part):
     level: str
     targets: str | None = None
     cloaked_fraction: float | None = None
+    transforms: tuple[str, ...] = ()
+    sybils: int = 0
     enrolled: int | None = None
     enrol_rejected: int | None = None
 
@@ -36,22 +38,28 @@ class ManifestArm(_Part):
     @property
     def group_title(self) -> str:
         """Name what this arm shares with its neighbours in a figure."""
+        changed = f", {self.tracker}" if self.transforms else ""
         if self.is_control:
-            return "No cloak"
+            return f"No cloak{changed}"
         game = ", probes cloaked" if self.game == "evade" else ""
-        return f"Level {self.level}, {self.system}{game}"
+        return f"Level {self.level}, {self.system}{game}{changed}"
+
+    @property
+    def tracker(self) -> str:
+        """Name what the tracker does to photos."""
+        return f"photos through {', '.join(self.transforms)}"
 
     @property
     def variant(self) -> str:
         """Name what tells this arm from others of its level, in plain words."""
         if self.is_control:
-            return "No cloak"
+            return f"No cloak, {self.tracker}" if self.transforms else "No cloak"
         target = {"same": "Same target", "separate": "Separate targets"}.get(
             self.targets or "", "Cloaked"
         )
         if self.is_partly_cloaked:
-            return f"{target}, {100 * (self.cloaked_fraction or 0):.0f} % cloaked"
-        return target
+            target = f"{target}, {100 * (self.cloaked_fraction or 0):.0f} % cloaked"
+        return f"{target}, {self.sybils} sybils" if self.sybils else target
 
 
 class Service(_Part):
@@ -109,6 +117,17 @@ class Manifest(_Part):
         """Return the arm in which nothing is cloaked."""
         return next(arm for arm in self.arms if arm.is_control)
 
+    def control_of(self, arm: ManifestArm) -> ManifestArm:
+        """Return what an arm is compared with: nothing cloaked, photos changed alike.
+
+        A control whose photos the tracker changes is compared with the one whose photos it doesn't.
+        """
+        alike = (
+            each for each in self.arms if each.is_control and each.transforms == arm.transforms
+        )
+        found = None if arm.is_control else next(alike, None)
+        return found or self.control
+
     @property
     def cloaked_arms(self) -> tuple[ManifestArm, ...]:
         """Return every arm but the control, in order."""
@@ -123,8 +142,9 @@ class Manifest(_Part):
         others = self.cloaked_arms
         titles = dict.fromkeys(arm.group_title for arm in others) or (self.control.group_title,)
         return tuple(
-            Group(title, (self.control, *(arm for arm in others if arm.group_title == title)))
+            Group(title, (self.control_of(arms[0]) if arms else self.control, *arms))
             for title in titles
+            for arms in [[arm for arm in others if arm.group_title == title]]
         )
 
 

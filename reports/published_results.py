@@ -87,6 +87,8 @@ def _is_same_arm(
     alike = arm.is_control or float(fact["cloaked_fraction"]) == (arm.cloaked_fraction or 1.0)
     return (
         alike
+        and not arm.transforms
+        and not arm.sybils
         and arm.system == fact["system"]
         and arm.game == fact["game"]
         and fact["level"] in {"", arm.level}
@@ -159,7 +161,8 @@ def _setup(run: ComparedRun) -> dict[str, object]:
     manifest = run.manifest
     generated = manifest.photo_set_generated
     networks = ", ".join(manifest.cloak_networks)
-    systems = " and ".join(dict.fromkeys(arm.system for arm in manifest.cloaked_arms)) or "none"
+    named = dict.fromkeys(arm.system for arm in manifest.cloaked_arms if not arm.is_control)
+    systems = " and ".join(named) or "none"
     return {
         "service": f"{run.service}, {run.model}, {run.date}",
         "photos": "generated people" if generated else "your own photo set",

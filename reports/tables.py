@@ -97,14 +97,17 @@ def by_level(summary: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
 
 
 def paired_scores(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
-    """Return one row per probe and cloaked arm: the true person's score less the control's.
+    """Return one row per probe and arm: the true person's score less that of the arm's control.
 
     `change` is missing unless the service showed both scores.
     """
     scores = observations[["arm", *PROBE, "true_score"]]
-    control = of_arm(scores, manifest.control).drop(columns="arm")
-    cloaked = scores[scores["arm"].isin([arm.name for arm in manifest.cloaked_arms])]
-    pairs = cloaked.merge(control, on=PROBE, suffixes=("", "_control"))
+    controls = {arm.name: manifest.control_of(arm).name for arm in manifest.cloaked_arms}
+    others = scores[scores["arm"].isin(list(controls))]
+    others = others.assign(control=others["arm"].map(controls))
+    control = scores.rename(columns={"arm": "control"})
+    pairs = others.merge(control, on=["control", *PROBE], suffixes=("", "_control"))
+    pairs = pairs.drop(columns="control")
     return pairs.assign(change=pairs["true_score"] - pairs["true_score_control"])
 
 

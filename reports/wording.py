@@ -34,13 +34,13 @@ class Sentence:
 def sentences(summary: pd.DataFrame, manifest: Manifest, people: int) -> tuple[Sentence, ...]:
     """Return one sentence per arm, in the manifest's order. `people` counts the protected."""
     rows = summary.assign(faces=faces_found(summary)).set_index("arm").to_dict("index")
-    control = rows[manifest.control.name]
+    controls = {arm.name: rows[manifest.control_of(arm).name] for arm in manifest.arms}
     service = answerer(manifest.service)
     whom = "the person" if people < 2 else "the right person"
     return tuple(
         Sentence(
             is_control=arm.is_control,
-            finding=_finding(arm, rows[arm.name], control, service, whom),
+            finding=_finding(arm, rows[arm.name], controls[arm.name], service, whom),
             rate=_rate(arm, rows[arm.name]),
         )
         for arm in manifest.arms
@@ -63,7 +63,8 @@ def turnings(
 
 def title(manifest: Manifest) -> str:
     """Name what was tried against whom."""
-    systems = list(dict.fromkeys(arm.system for arm in manifest.cloaked_arms))
+    arms = [arm for arm in manifest.cloaked_arms if not arm.is_control]
+    systems = list(dict.fromkeys(arm.system for arm in arms))
     tried = " and ".join(systems) or "no cloak"
     return f"Cloak audit: {tried} against {answerer(manifest.service)}"
 
@@ -110,7 +111,8 @@ def _finding(arm: ManifestArm, row: _Row, control: _Row, service: str, whom: str
 
 def _place(arm: ManifestArm) -> str:
     if arm.is_control:
-        return "With nothing cloaked (control)"
+        changed = f", {arm.tracker}" if arm.transforms else ""
+        return f"With nothing cloaked (control{changed})"
     details = [arm.system]
     if arm.targets:
         targets = {"same": "same target", "separate": "separate targets"}
@@ -119,6 +121,10 @@ def _place(arm: ManifestArm) -> str:
         details.append(f"{100 * (arm.cloaked_fraction or 0):.0f} % of the photos cloaked")
     if arm.game == "evade":
         details.append("probes cloaked")
+    if arm.sybils:
+        details.append(plural(arm.sybils, "sybil"))
+    if arm.transforms:
+        details.append(arm.tracker)
     return f"At level {arm.level} ({', '.join(details)})"
 
 

@@ -49,7 +49,9 @@ def test_flags_win_over_a_file_and_a_file_over_a_study(tmp_path: Path) -> None:
 
 
 def test_arms_told_one_by_one_have_their_own_levels() -> None:
-    with pytest.raises(UserError, match="leave out cloaked_fraction, level, system, targets"):
+    with pytest.raises(
+        UserError, match="leave out cloaked_fraction, leaked, level, sybils, system, targets"
+    ):
         resolve(None, {"level": ("high",)}, "uva-2021")
 
 
@@ -111,7 +113,7 @@ def test_the_study_in_small_points_where_the_paper_does(study_run: Path) -> None
             mean[f"fawkes-0.3-{level}-separate-50pc"],
         )
         assert whole < half <= mean["control"]
-    assert mean["fawkes-0.3-high"] < mean["control"]
+    assert mean["fawkes-0.3-high"] < mean["fawkes-0.3-mid"] < mean["control"]
     assert {row["identified"] for row in rows.values()} == {"5"}
 
 
