@@ -1,77 +1,71 @@
 """Cloaking on more than one machine: a Ray cluster does the batches, this process all else.
 
-The driver finds faces, chooses targets, keeps the cache and writes the files. A batch travels with
-its photos' bytes and comes back as PNGs, so that nothing but the package and the weights has to be
-on the other machines. A batch is the one that it is on one machine, and one thread computes it:
-hence the same bytes. (With several threads some networks differ in the last digit.)
+The driver finds faces, chooses targets, keeps the cache and writes the files. A batch is the one
+that it is on one machine, and as many threads compute it as would here: hence the same bytes on
+processors of the same kind. (With another number of threads some networks differ in the last
+digit.)
 """
 
-import functools
 import importlib
 import itertools
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from audit.errors import AuditError, Stopped, UserError
-from audit.types import Cloak, Photo
-from cloaker.batch import Batch, Outcome, Recipe, Task, cloak_batch
-from cloaker.device import compute_in_caller_threads
-from cloaker.networks import registry
-from cloaker.networks.base import EmbeddingNetwork
-from cloaker.survey import Read, unreadable
+from cloaker.batch import Batch, Outcome, Recipe
+from cloaker.parcel import Parcel, cloak_parcel, packed
+from cloaker.step_count import StepCount
 
 if TYPE_CHECKING:
     from cloaker.cloaking import Work
-    from cloaker.pasting import Carried
 
 _TRIES = 3
 """How often a batch is begun again after its worker died; the batch may be what kills it."""
 _READY_PER_WORKER = 1
 """Batches that lie ready beside the one at work, so that no worker waits for the next."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """A batch on its way: networks by name with their weights' SHA-256, the photos as bytes."""
-
-    cloak: Cloak
-    networks: Mapping[str, str]
-    judges: Mapping[str, str]
-    device: str
-    text: Mapping[str, str]
-    read: Read
-    carried: "Callable[[Photo], Carried] | None"
-    batch: Batch
-    files: Mapping[str, bytes]
+_ANSWER_S = 5.0
+"""How long a machine may take to answer at all."""
+_ASK_EVERY_S = 1.0
+_WITHOUT_WORKERS_S = 60.0
+"""How long a cluster may have no worker left: another machine may be on its way."""
 
 
 @contextmanager
 def cluster(address: str, device: str) -> Iterator["Work"]:
     """Connect to a Ray cluster (`auto`: the one that runs on this machine) to cloak on it.
 
-    A worker has one CPU, or one GPU where `device` is one. Raises UserError when Ray isn't
-    installed or there is no such cluster.
+    A worker has as many CPUs as torch has threads here, or one GPU where `device` is one. Raises
+    UserError when Ray isn't installed, there is no such cluster, or no machine of it has so many.
     """
     ray = _ray()
     try:
+        _answers(address)
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"there is no Ray cluster at {address!r} ({error}).",
             expected="--ray auto for a cluster on this machine, or HOST:PORT",
             remedy="`ray start --head` here, then `ray start --address HOST:PORT` on the others",
         ) from None
     try:
-        yield functools.partial(_spread, ray, device.partition(":")[0])
+        kind = torch.device(device).type
+        workers = Workers(ray, kind, 1 if kind == "cuda" else torch.get_num_threads())
+        workers.require_one()
+        yield workers.cloak
     finally:
         ray.shutdown()
 
 
 def _ray() -> Any:
+    # Else Ray tries for a quarter of an hour to reach what is no cluster.
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")
     try:
         return importlib.import_module("ray")
     except ImportError:
@@ -80,56 +74,129 @@ def _ray() -> Any:
         ) from None
 
 
-def _spread(
-    ray: Any,
-    device: str,
-    recipe: Recipe,
-    batches: Iterable[Batch],
-    _on_step: Callable[[int], None],
-) -> Iterator[Outcome]:
-    """Cloak batches on the cluster; yield each one's outcomes as soon as it is back."""
-    kind = {"cuda": "GPU"}.get(device, "CPU")
-    task = ray.remote(max_retries=_TRIES, **{f"num_{kind.lower()}s": 1})(cloak_parcel)
-    waiting, on_the_way = iter(batches), list[Any]()
-    while True:
-        workers = int(ray.cluster_resources().get(kind, 1))
-        room = max(1, workers * (1 + _READY_PER_WORKER) - len(on_the_way))
-        for batch in itertools.islice(waiting, room):
-            parcel, unread = _packed(recipe, device, batch)
-            yield from unread
-            on_the_way.append(task.remote(parcel))
-        if not on_the_way:
+def _answers(address: str) -> None:
+    """Raise OSError or ValueError for an address where nobody answers."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("that is no HOST:PORT")
+    socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """A cluster's workers, each with one GPU, or with as many CPUs as `threads`."""
+
+    ray: Any
+    device: str
+    threads: int
+
+    @property
+    def _needed(self) -> tuple[str, int]:
+        return ("GPU", 1) if self.device == "cuda" else ("CPU", self.threads)
+
+    def count(self) -> int:
+        """Return how many batches the machines that live can do at once."""
+        kind, needed = self._needed
+        alive = (node["Resources"] for node in self.ray.nodes() if node["Alive"])
+        return sum(int(has.get(kind, 0)) // needed for has in alive)
+
+    def require_one(self) -> None:
+        """Raise UserError where no machine is large enough: a batch would wait forever."""
+        if self.count():
             return
-        (back,), on_the_way = ray.wait(on_the_way)
-        yield from _received(ray, back)
+        kind, needed = self._needed
+        raise UserError(
+            f"no machine of the Ray cluster has {needed} {kind}.",
+            expected="as many CPUs as torch has threads here, or one GPU with --device cuda",
+            remedy="OMP_NUM_THREADS=1 before `audit cloak` makes do with one CPU for a batch",
+        )
+
+    def cloak(
+        self, recipe: Recipe, batches: Iterable[Batch], on_step: Callable[[int], None]
+    ) -> Iterator[Outcome]:
+        """Cloak batches on the cluster; yield each one's outcomes as soon as it is back."""
+        kind, needed = self._needed
+        task = self.ray.remote(max_retries=_TRIES, **{f"num_{kind.lower()}s": needed})(_cloaked)
+        steps = _Steps(self.ray, int(recipe.cloak.parameters["steps"]), on_step)
+        waiting, on_the_way = enumerate(batches), dict[Any, tuple[int, Batch]]()
+        patience = _Patience()
+        while True:
+            workers = patience.heed(self.count())
+            room = max(1, workers * (1 + _READY_PER_WORKER)) - len(on_the_way)
+            for number, batch in itertools.islice(waiting, max(0, room)):
+                parcel, unread = packed(recipe, self.device, self.threads, batch)
+                yield from unread
+                on_the_way[task.remote(parcel, number, steps.count)] = number, batch
+            if not on_the_way:
+                return
+            back, _ = self.ray.wait(list(on_the_way), timeout=_ASK_EVERY_S)
+            steps.tell()
+            for result in back:
+                outcomes = _received(self.ray, result)
+                steps.finish(*on_the_way.pop(result))
+                yield from outcomes
 
 
-def _packed(recipe: Recipe, device: str, batch: Batch) -> tuple[Parcel, list[Outcome]]:
-    files: dict[str, bytes] = {}
-    unread: list[Outcome] = []
-    for faces in batch:
-        photo = faces[0].photo
-        try:
-            files[photo.sha256] = photo.path.read_bytes()
-        except OSError as error:
-            unread.append((photo.sha256, unreadable(error)))
-    readable = [
-        [_at(task, task.photo.path, "cpu") for task in faces]
-        for faces in batch
-        if faces[0].photo.sha256 in files
-    ]
-    parcel = Parcel(
-        cloak=recipe.cloak,
-        networks=_named(recipe.networks),
-        judges=_named(recipe.judges),
-        device=device,
-        text=recipe.text,
-        read=recipe.read,
-        carried=recipe.carried,
-        batch=readable,
-        files=files,
-    )
-    return parcel, unread
+def _cloaked(parcel: Parcel, number: int, count: Any) -> list[Outcome]:
+    """Cloak a batch on a worker, which tells how many steps it has taken."""
+    taken = 0
+
+    def on_step(faces: int) -> None:
+        nonlocal taken
+        taken += faces
+        count.note.remote(number, taken)
+
+    return cloak_parcel(parcel, on_step)
+
+
+@dataclass(slots=True)
+class _Patience:
+    """Waits for the machines of a cluster that has none left."""
+
+    seen_s: float = field(default_factory=time.monotonic)
+
+    def heed(self, workers: int) -> int:
+        """Return the number of workers. Raises Stopped when there were none for long."""
+        now_s = time.monotonic()
+        if workers:
+            self.seen_s = now_s
+        elif now_s - self.seen_s > _WITHOUT_WORKERS_S:
+            raise _lost("no worker of the Ray cluster is left")
+        return workers
+
+
+class _Steps:
+    """Tells the steps that workers take as if they were taken here."""
+
+    def __init__(self, ray: Any, each: int, tell: Callable[[int], None]) -> None:
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=False
+        )
+        self.count = ray.remote(num_cpus=0, scheduling_strategy=here)(StepCount).remote()
+        self._ray, self._each, self._tell = ray, each, tell
+        self._asked = self.count.taken.remote()
+        self._told: dict[int, int] = {}
+
+    def tell(self) -> None:
+        """Tell what is new; a batch that was begun again has fewer steps than before."""
+        if not self._ray.wait([self._asked], timeout=0)[0]:
+            return
+        for number, taken in self._ray.get(self._asked).items():
+            self._tell_to(number, taken)
+        self._asked = self.count.taken.remote()
+
+    def finish(self, number: int, batch: Batch) -> None:
+        """Tell what is left of a batch's steps: it is back."""
+        self._tell_to(number, self._each * sum(map(len, batch)))
+        self._told[number] = -1
+
+    def _tell_to(self, number: int, taken: int) -> None:
+        told = self._told.get(number, 0)
+        if told >= 0:
+            self._told[number] = taken
+            self._tell(taken - told)
 
 
 def _received(ray: Any, result: Any) -> list[Outcome]:
@@ -138,53 +205,21 @@ def _received(ray: Any, result: Any) -> list[Outcome]:
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, AuditError):
             raise error.cause from None
+        if isinstance(error.cause, ImportError):
+            raise UserError(
+                f"a machine of the Ray cluster lacks what this one has ({error.cause}).",
+                expected="the same version of cloak-audit on each machine",
+                remedy="install it there, in the environment in which `ray start` is called",
+            ) from None
         raise
     except ray.exceptions.RayError as error:
-        raise Stopped(
-            f"a batch was lost {1 + _TRIES} times on the Ray cluster ({type(error).__name__}).",
-            remedy="see the cluster's memory and logs; the same command goes on from here",
+        raise _lost(
+            f"a batch was lost {1 + _TRIES} times on the Ray cluster ({type(error).__name__})"
         ) from None
     return outcomes
 
 
-def cloak_parcel(parcel: Parcel) -> list[Outcome]:
-    """Cloak a batch where it has been sent to. Raises UserError when its networks aren't there."""
-    compute_in_caller_threads()
-    with tempfile.TemporaryDirectory() as folder:
-        batch = [
-            [_at(task, Path(folder, task.photo.sha256), parcel.device) for task in faces]
-            for faces in parcel.batch
-        ]
-        for faces in batch:
-            faces[0].photo.path.write_bytes(parcel.files[faces[0].photo.sha256])
-        networks, judges = (
-            [_loaded(name, sha256, parcel.device) for name, sha256 in some.items()]
-            for some in (parcel.networks, parcel.judges)
-        )
-        recipe = Recipe(parcel.cloak, networks, judges, parcel.text, parcel.read, parcel.carried)
-        return list(cloak_batch(recipe, batch))
-
-
-def _at(task: Task, path: Path, device: str) -> Task:
-    """Return a task with its photo's file at a path and its tensors on a device."""
-    own, vectors = (
-        tuple(tensor.to(device) for tensor in tensors) for tensors in (task.own, task.goal.vectors)
+def _lost(what: str) -> Stopped:
+    return Stopped(
+        f"{what}.", remedy="see the cluster's memory and logs; the same command goes on from here"
     )
-    goal, photo = replace(task.goal, vectors=vectors), replace(task.photo, path=path)
-    return replace(task, photo=photo, own=own, goal=goal)
-
-
-def _named(networks: Sequence[EmbeddingNetwork]) -> dict[str, str]:
-    return {network.name: network.weights_sha256 for network in networks}
-
-
-@functools.cache  # a worker does many batches
-def _loaded(name: str, sha256: str, device: str) -> EmbeddingNetwork:
-    network = registry.load(name, device)
-    if network.weights_sha256 != sha256:
-        raise UserError(
-            f"a machine of the Ray cluster has other weights of {name}.",
-            expected=f"SHA-256 {sha256}",
-            remedy=f"`audit weights add {name} FILE` there, with the same file as here",
-        )
-    return network

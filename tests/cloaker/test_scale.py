@@ -2,18 +2,19 @@
 
 import hashlib
 import importlib.util
-import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 
 from audit.errors import UserError
 from audit.types import Cloak, CloakedPhoto, Photo, Targets
-from cloaker import cloaking, scale
+from cloaker import cloaking, parcel, scale
+from cloaker.batch import Batch
 from cloaker.cloaking import Cloaking, Work, cloak_here, cloak_photos
 from cloaker.known_faces import KnownFaces
 from cloaker.levels import resolve
@@ -95,13 +96,14 @@ class Nodes:
         self._cluster.shutdown()
 
 
-@pytest.fixture
-def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path.cwd())]))
-    started = Nodes()
-    yield started
-    started.end()
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        environment.setenv("PYTHONPATH", str(Path.cwd()))
+        started = Nodes()
+        yield started
+        started.end()
 
 
 def hashes(result: Cloaking) -> list[str]:
@@ -119,6 +121,21 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_ray
+@pytest.mark.parametrize("address", ["nonsense", ":6379", "host:", "ray://host:10001", ""])
+def test_what_is_no_address_is_said(address: str) -> None:
+    with pytest.raises(UserError, match="HOST:PORT"), scale.cluster(address, "cpu"):
+        pass
+
+
+@needs_ray
+def test_an_address_where_nobody_answers_is_said_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(UserError, match="refused"), scale.cluster(f"127.0.0.1:{port}", "cpu"):
+        pass
+
+
+@needs_ray
 @pytest.mark.filterwarnings("ignore")
 def test_no_cluster_is_an_error_that_says_how_to_start_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -131,11 +148,41 @@ def test_no_cluster_is_an_error_that_says_how_to_start_one(
 
 def test_other_weights_on_a_worker_are_refused() -> None:
     with pytest.raises(UserError, match="other weights of bundled-conv"):
-        scale._loaded(NAME, "0" * 64, "cpu")
+        parcel.loaded(NAME, "0" * 64, "cpu")
 
 
 @needs_ray
 @pytest.mark.filterwarnings("ignore")  # Ray's own files and sockets
+def test_more_threads_than_any_machine_has_cpus_are_refused(nodes: Nodes) -> None:
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(UserError, match="has 2 CPU"), scale.cluster(nodes.address, "cpu"):
+            pass
+    finally:
+        torch.set_num_threads(1)
+
+
+@needs_ray
+@pytest.mark.filterwarnings("ignore")
+def test_a_batch_that_was_begun_again_takes_its_steps_back(nodes: Nodes) -> None:
+    ray = pytest.importorskip("ray")
+    told: list[int] = []
+    with scale.cluster(nodes.address, "cpu"):
+        steps = scale._Steps(ray, 20, told.append)
+        for taken in (5, 8, 2):
+            ray.get(steps.count.note.remote(0, taken))
+            for _ in ("what was asked before", "what was asked since"):
+                ray.wait([steps._asked])
+                steps.tell()
+        ray.get(steps.count.note.remote(0, 9))
+        steps.finish(0, cast("Batch", [[None, None], [None]]))
+        steps.tell()
+    told = [more for more in told if more]
+    assert told == [5, 3, -6, 3 * 20 - 2]
+
+
+@needs_ray
+@pytest.mark.filterwarnings("ignore")
 def test_two_workers_make_the_bytes_of_one_machine_though_one_of_them_is_killed(
     cloak_with: Callable[..., Cloaking], nodes: Nodes, tmp_path: Path
 ) -> None:
@@ -153,7 +200,8 @@ def test_two_workers_make_the_bytes_of_one_machine_though_one_of_them_is_killed(
     assert there.failures == ()
     assert hashes(there) == hashes(here)
     assert list(map(figures, there.cloaked)) == list(map(figures, here.cloaked))
-    assert told == [20 * photo for photo in range(1, PHOTOS + 1)]
+    assert told == sorted(told)
+    assert told[-1] == PHOTOS * 20
     for record in there.cloaked:
         file = tmp_path / "there" / record.file
         assert hashlib.sha256(file.read_bytes()).hexdigest() == record.cloaked_sha256
