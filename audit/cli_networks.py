@@ -1,15 +1,75 @@
-"""The commands around networks and what they saw, which need no service: cache."""
+"""The commands around networks, which need no service: evaluate, cache."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from audit.options import JSON, QUIET
+from audit.options import JSON, QUIET, train_size
 from audit.terminal import command, table
 
 networks_app = typer.Typer()
 cache_app = typer.Typer(help="What this machine keeps about photos.", no_args_is_help=True)
 networks_app.add_typer(cache_app, name="cache")
+
+
+@command(networks_app)
+def evaluate(
+    photos: Annotated[Path, typer.Argument(help="One folder per person.")],
+    out: Annotated[Path, typer.Option(help="The folder for the tables and the cloaked photos.")],
+    network: Annotated[
+        list[str], typer.Option(help="Cloaks, by itself, and judges every cloak. Repeatable.")
+    ],
+    system: Annotated[
+        list[str] | None, typer.Option(help="Cloaking system. Repeatable. [fawkes-0.3]")
+    ] = None,
+    level: Annotated[
+        list[str] | None, typer.Option(help="min, low, mid or high. Repeatable. [high]")
+    ] = None,
+    judge: Annotated[
+        list[str] | None, typer.Option(help="A network that only judges. Repeatable.")
+    ] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A parameter of a system, key=value. Repeatable."),
+    ] = None,
+    person: Annotated[
+        list[str] | None, typer.Option(help="A protected person: a folder's name. Repeatable.")
+    ] = None,
+    protected: Annotated[
+        int, typer.Option(help="Without --person: protect this many, those with most photos.")
+    ] = 10,
+    train: Annotated[
+        str, typer.Option(help="Photos of each that are cloaked: a number or a fraction.")
+    ] = "0.5",
+    probes: Annotated[
+        int | None, typer.Option(help="Photos of each that are held out. [all others]")
+    ] = None,
+    decoys: Annotated[int | None, typer.Option(help="Other people. [all]")] = None,
+    decoy_photos: Annotated[int | None, typer.Option(help="Photos of each of them. [all]")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of split, pairs and cloaks.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
+    as_json: JSON = False,
+    quiet: QUIET = False,
+) -> None:
+    """Let networks judge cloaks: identification, verification, clustering, detection.
+
+    Prints the transfer matrix in short; the tables are in OUT. The same command goes on after an
+    interruption.
+    """
+    from audit import evaluating
+    from audit.experiment import resolve
+    from audit.progress import Progress
+
+    given: dict[str, Any] = {
+        "provider": "local", "photos": photos, "network": network, "system": system,
+        "level": level, "set": parameters, "person": person, "train": train_size(train),
+        "probes": probes, "decoys": decoys, "decoy_photos": decoy_photos, "seed": seed,
+        "device": device,
+    }  # fmt: skip
+    experiment = resolve(None, {key: value for key, value in given.items() if value})
+    request = evaluating.Request(experiment, out, judge or (), protected)
+    table(evaluating.evaluate(request, Progress(quiet=quiet)), as_json=as_json)
 
 
 @command(cache_app, "list")

@@ -81,7 +81,7 @@ def cloak_all(
     files = defaultdict[str, dict[str, Path]](dict)
     rows: list[CloakedPhoto] = []
     for job in jobs(experiment, folder.cloaked, prepared, weights):
-        made = _cloak_job(job, prepared, networks, device, progress)
+        made = cloak_job(job, prepared, networks, device, progress)
         for arm in job.arms:
             files[arm].update({row.source_sha256: job.folder / row.file for row in made})
         rows.extend(_in_run(row, job, folder) for row in made)
@@ -134,13 +134,14 @@ def read_back(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> 
     return files
 
 
-def _cloak_job(
+def cloak_job(
     job: Job,
     prepared: Prepared,
     networks: Sequence["EmbeddingNetwork"],
     device: str,
     progress: Progress,
 ) -> list[CloakedPhoto]:
+    """Cloak the photos of a job. Raises UserError naming those that can't be cloaked."""
     steps = int(job.cloak.parameters["steps"])
     total = sum(len(photos) for photos in job.photos.values()) * steps
     made: list[CloakedPhoto] = []

@@ -60,6 +60,15 @@ class Surveyor:
             seen.update(self._look(new[start : start + _BATCH]))
         return seen
 
+    def units(self, photos: Sequence[Photo]) -> dict[str, NDArray[np.float32]]:
+        """Return the unit embedding (D) of the largest face of each photo that shows one."""
+        found = self.survey(photos)
+        return {
+            sha: torch.nn.functional.normalize(faces[0].embedding, dim=0).cpu().numpy()
+            for sha, faces in found.items()
+            if not isinstance(faces, str)
+        }
+
     def _look(self, photos: Sequence[Photo]) -> dict[str, tuple[Located, ...] | str]:
         broken: dict[str, tuple[Located, ...] | str] = {}
         found: dict[str, Sequence[Face]] = {}
