@@ -124,7 +124,7 @@ def _arguments(experiment: Experiment, folder: RunFolder) -> Iterator[dict[str, 
             yield {"endpoint": endpoint, **capabilities.emulator_settings}
     elif capabilities.on_device:
         yield {
-            "recogniser": recogniser(experiment.recogniser, experiment.device),
+            "recogniser": recogniser(experiment.recogniser, experiment.device, folder.id),
             "score": _calibration(experiment).score,
             "folder": private_folder(folder.local_state),
         }
@@ -156,7 +156,7 @@ def _emulator(experiment: Experiment, folder: RunFolder) -> Iterator[str]:
 
     with server.running(
         experiment.service,
-        recogniser(experiment.recogniser, experiment.device),
+        recogniser(experiment.recogniser, experiment.device, folder.id),
         _calibration(experiment),
         options=Options(
             state=private_folder(folder.emulator_state), matching=matching(experiment.matching)
@@ -180,11 +180,11 @@ def _calibration(experiment: Experiment) -> "Calibration":
     return calibration(experiment.recogniser)
 
 
-def recogniser(network: str, device: str) -> "Recogniser":
-    """Return a recogniser of this machine: MTCNN and the named embedding network."""
+def recogniser(network: str, device: str, run_id: str = "") -> "Recogniser":
+    """Return a recogniser of this machine, for a run: MTCNN and the named embedding network."""
     from cloaker.device import resolve
     from cloaker.networks import registry
     from cloaker.recogniser import LocalRecogniser
 
     where = resolve(device)
-    return LocalRecogniser(registry.load(network, where), where, stores.embeddings())
+    return LocalRecogniser(registry.load(network, where), where, stores.embeddings(run_id))

@@ -21,12 +21,12 @@ _HELD = {
 }
 
 
-def embeddings() -> "EmbeddingCache":
-    """Return the embeddings of all photos that this user ever used."""
+def embeddings(run_id: str = "") -> "EmbeddingCache":
+    """Return the embeddings of all photos that this user ever used; new ones are for a run."""
     from cloaker.cache import EMBEDDINGS
     from cloaker.embeddings import EmbeddingCache
 
-    return EmbeddingCache(private_folder(cache_folder()) / EMBEDDINGS)
+    return EmbeddingCache(private_folder(cache_folder()) / EMBEDDINGS, run_id)
 
 
 def rows() -> list[Row]:
@@ -55,11 +55,11 @@ def clear(names: Sequence[str]) -> list[Row]:
 
 
 def forget(folder: RunFolder) -> int:
-    """Delete the embeddings of a run's photos, cloaked or not; return how many there were."""
+    """Delete the embeddings of a run's photos, cloaked, changed or not; return how many there were."""
     photos = [row["sha256"] for row in _rows_of(folder.photos)]
     cloaked = [row["cloaked_sha256"] for row in _rows_of(folder.cloaks)]
     try:
-        return embeddings().forget([*photos, *cloaked])
+        return embeddings(folder.id).forget([*photos, *cloaked])
     except sqlite3.Error as error:
         raise Stopped(
             f"the embeddings of {folder.id}'s photos could not be deleted: {error}.",

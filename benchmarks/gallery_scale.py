@@ -7,8 +7,8 @@ apart that some probes are mistaken. "Ours" is `providers.emulators.matching.Fac
 provider and the emulators match with: all probes at once (`nearest`), and one by one as a run asks
 (`cosines`, then `best_first`; on fewer probes, told per probe). scikit-learn's are
 NearestNeighbors(algorithm="brute") and NearestCentroid, in processes of their own like ours. Prints
-processor seconds of fitting and asking, the highest memory of the process beyond the photos'
-embeddings, the share of probes identified, and how often both name the same person.
+processor seconds of fitting and asking, by how much the process's highest memory was above that of
+making the embeddings, the share of probes identified, and how often both name the same person.
 """
 
 import argparse
@@ -134,7 +134,7 @@ def main() -> None:
         return
     print(f"{arguments.people * arguments.each} faces, {arguments.people} probes, {DIMENSION}-d")
     print(
-        "| matching | processor s | memory beyond the embeddings, MB | identified |\n|---|---|---|---|"
+        "| matching | processor s | more memory than for making the embeddings, MB | identified |\n|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory() as folder:
         rows = {way: _measured(way, arguments, Path(folder)) for way in WAYS}

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from audit.types import content_hash
 from cloaker.known_faces import Face
 
-_FILE = "embeddings.db"
+_FILE = "embeddings-2.db"  # the number is that of the table
 _TABLE = """
 CREATE TABLE IF NOT EXISTS seen (
     photo TEXT NOT NULL,
     way TEXT NOT NULL,
     faces TEXT NOT NULL,
     embeddings BLOB NOT NULL,
+    made_for TEXT NOT NULL,
     PRIMARY KEY (photo, way)
 ) WITHOUT ROWID
 """
@@ -42,12 +43,13 @@ class EmbeddingCache:
     """Keeps what networks saw, by the photo's bytes and by everything else that decides it.
 
     `settings` of its methods is that everything else: the network's weights, how faces are found,
-    the code's version; JSON-able. Safe to call from threads and processes. A file that is damaged
+    the code's version; JSON-able. `made_for` is the run whose photos are seen, if it is for one:
+    what a tracker does to photos gives bytes that no list of the run's photos tells of. Safe to call from threads and processes. A file that is damaged
     is begun anew, and where nothing can be written nothing is kept: embeddings can be made again.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / _FILE
+    def __init__(self, folder: Path, made_for: str = "") -> None:
+        self._file, self._made_for = folder / _FILE, made_for
 
     def get(self, settings: Settings, photos: Iterable[str]) -> dict[str, tuple[SeenFace, ...]]:
         """Return the faces of those photos, by hash, that are kept."""
@@ -62,20 +64,23 @@ class EmbeddingCache:
     def put(self, settings: Settings, seen: SeenPhotos) -> None:
         """Keep the faces of photos; an empty sequence says that a photo shows none."""
         way = content_hash(settings)
-        rows = [(photo, way, *_row(faces)) for photo, faces in seen.items()]
-        query = "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)"
+        rows = [(photo, way, *_row(faces), self._made_for) for photo, faces in seen.items()]
+        query = "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)"
         self._try(lambda database: database.executemany(query, rows))
 
     def forget(self, photos: Iterable[str]) -> int:
-        """Delete what any network saw in some photos; return how many records are gone.
+        """Delete what any network saw in some photos, or saw for this cache's run.
 
-        Raises sqlite3.Error where that can't be done.
+        Returns how many records are gone. Raises sqlite3.Error where that can't be done.
         """
-        query = "DELETE FROM seen WHERE photo IN (SELECT value FROM json_each(?))"
+        query = (
+            "DELETE FROM seen WHERE photo IN (SELECT value FROM json_each(?))"
+            " OR (made_for != '' AND made_for = ?)"
+        )
         if not self._file.exists():
             return 0
         with _opened(self._file) as database:
-            deleted = database.execute(query, (json.dumps(list(photos)),)).rowcount
+            deleted = database.execute(query, (json.dumps(list(photos)), self._made_for)).rowcount
             database.commit()
             # Until then the log beside the file still holds what was deleted.
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -63,7 +63,7 @@ def test_a_damaged_file_is_begun_anew(
     cache: EmbeddingCache, tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "embeddings").mkdir()
-    (tmp_path / "embeddings" / "embeddings.db").write_bytes(content)
+    (tmp_path / "embeddings" / "embeddings-2.db").write_bytes(content)
     assert cache.get(SETTINGS, ["p1"]) == {}
     cache.put(SETTINGS, {"p1": [seen(0.1)]})
     assert list(cache.get(SETTINGS, ["p1"])) == ["p1"]
@@ -82,3 +82,12 @@ def test_threads_may_write_at_once(cache: EmbeddingCache) -> None:
         list(pool.map(lambda i: cache.put(SETTINGS, {f"p{i}": [seen(i)]}), range(40)))
     found = cache.get(SETTINGS, [f"p{i}" for i in range(40)])
     assert [found[f"p{i}"][0][1][0] for i in range(40)] == list(range(40))
+
+
+def test_what_was_seen_for_a_run_is_forgotten_with_it(tmp_path: Path) -> None:
+    EmbeddingCache(tmp_path, "run-1").put(SETTINGS, {"p1": [seen(0.1)], "p2": [seen(0.2)]})
+    EmbeddingCache(tmp_path, "run-2").put(SETTINGS, {"p3": [seen(0.3)]})
+    EmbeddingCache(tmp_path).put(SETTINGS, {"p4": [seen(0.4)]})
+    assert EmbeddingCache(tmp_path).forget(["p1"]) == 1
+    assert EmbeddingCache(tmp_path, "run-1").forget([]) == 1
+    assert sorted(EmbeddingCache(tmp_path).get(SETTINGS, ["p1", "p2", "p3", "p4"])) == ["p3", "p4"]
