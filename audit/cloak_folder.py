@@ -5,7 +5,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,10 +18,13 @@ from audit.progress import Progress
 from audit.types import Cloak, Photo, PhotoSet, Rejection
 
 if TYPE_CHECKING:
-    from cloaker.cloaking import Cloaking, Work
+    from cloaker.cloaking import Cloaking, Order, Work
     from cloaker.networks.base import EmbeddingNetwork
 
 _FACES = "faces="
+
+People = Mapping[str, Sequence[Photo]]
+"""Photos by whom they show."""
 
 
 class Interrupted(AuditError):  # noqa: N818 - what a person did, not a fault
@@ -77,11 +80,11 @@ def _cloak_folder(
         refuse_bundled_networks(photo_set, experiment.network)
         networks = [registry.load(name, device) for name in experiment.network]
         judges = [registry.load(name, device) for name in _judges(experiment, photo_set)]
-        order = _Order(photo_set, targets, out, experiment, networks, judges, progress)
-        rows = [row for person in photo_set.people for row in order.cloak(person, device, work)]
+        cloaks = _Cloaks(photo_set, targets, out, experiment, networks, judges, progress)
+        cloaked = cloaks.make(device, work)
     private_folder(out)
-    write_jsonl(out / "cloaks.jsonl", order.records)
-    return rows + [
+    write_jsonl(out / "cloaks.jsonl", _records(cloaked))
+    return list(_rows(cloaked)) + [
         _not_cloaked(item.person, item.path, _why(item)) for item in photo_set.rejections
     ]
 
@@ -99,7 +102,7 @@ def _one_folder_per_person(photos: Path) -> Iterator[Path]:
 
 @contextmanager
 def _workers(ray: str | None, device: str) -> Iterator["Work"]:
-    from cloaker.cloaking import cloak_here
+    from cloaker.pipeline import cloak_here
 
     if ray is None:
         yield cloak_here
@@ -140,7 +143,7 @@ def _judges(experiment: Experiment, photo_set: PhotoSet) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
+class _Cloaks:
     """One call of `cloak_folder`."""
 
     photo_set: PhotoSet
@@ -150,13 +153,61 @@ class _Order:
     networks: Sequence["EmbeddingNetwork"]
     judges: Sequence["EmbeddingNetwork"]
     progress: Progress
-    records: list[dict[str, Any]] = field(default_factory=list)
 
-    def cloak(self, person: str, device: str, work: "Work") -> Iterator[dict[str, Any]]:
-        """Cloak one person; yield a row for each photo."""
-        result = self._cloaked(person, device, work)
+    def make(self, device: str, work: "Work") -> dict[str, "Cloaking"]:
+        """Cloak everybody; return each person's outcome."""
+        from cloaker.cloaking import cloak_people
+        from datasets import carried, generated
+        from datasets import photos as photo_files
+
+        everybody = {person: self.photo_set.of(person) for person in self.photo_set.people}
+        orders = {person: self._order(person, everybody, device) for person in everybody}
+        with self.progress.stage("steps of cloaking", 0) as advance, disk_errors(self.out):
+            cloaked = cloak_people(
+                self._cloak(),
+                self.networks,
+                list(orders.values()),
+                read=photo_files.pixels,
+                carried=carried.carried,
+                faces=known_faces(device),
+                cache=cache_folder(),
+                judges=self.judges,
+                text=generated.MARK if self.photo_set.generated else {},
+                work=work,
+                on_progress=advance,
+            )
+        return dict(zip(orders, cloaked, strict=True))
+
+    def _order(self, person: str, everybody: People, device: str) -> "Order":
+        from cloaker.cloaking import Order
+
+        others = {who: photos for who, photos in everybody.items() if who != person}
+        folder, names = _swept(self.out / person), _names(everybody[person])
+        return Order(everybody[person], self._candidates(others, device), folder, names=names)
+
+    def _cloak(self) -> Cloak:
+        _, arm = self.experiment.arms()
+        weights = {network.name: network.weights_sha256 for network in self.networks}
+        return cloak_of(self.experiment, arm, weights)
+
+    def _candidates(self, others: People, device: str) -> People:
+        if self.targets:
+            return {who: self.targets.of(who) for who in self.targets.people}
+        if others:
+            return others
+        bundled = load_photos(bundled_people(self.progress), device, self.progress)
+        return {who: bundled.of(who) for who in bundled.people}
+
+
+def _records(cloaked: Mapping[str, "Cloaking"]) -> Iterator[dict[str, Any]]:
+    for person, result in cloaked.items():
         for record in result.cloaked:
-            self.records.append(asdict(record) | {"file": f"{person}/{record.file}"})
+            yield asdict(record) | {"file": f"{person}/{record.file}"}
+
+
+def _rows(cloaked: Mapping[str, "Cloaking"]) -> Iterator[dict[str, Any]]:
+    for person, result in cloaked.items():
+        for record in result.cloaked:
             yield {
                 "person": person,
                 "file": record.file,
@@ -165,45 +216,6 @@ class _Order:
             }
         for photo, reason in result.failures:
             yield _not_cloaked(person, photo.path, reason)
-
-    def _cloaked(self, person: str, device: str, work: "Work") -> "Cloaking":
-        from cloaker.cloaking import cloak_photos
-        from datasets import carried, generated
-        from datasets import photos as photo_files
-
-        photos, folder = self.photo_set.of(person), _swept(self.out / person)
-        stage = self.progress.stage(f"steps of cloaking, {person}", 0)
-        with stage as advance, disk_errors(folder):
-            return cloak_photos(
-                self._cloak(),
-                self.networks,
-                photos,
-                self._candidates(person, device),
-                read=photo_files.pixels,
-                carried=carried.carried,
-                faces=known_faces(device),
-                out=folder,
-                cache=cache_folder(),
-                names=_names(photos),
-                judges=self.judges,
-                text=generated.MARK if self.photo_set.generated else {},
-                work=work,
-                on_progress=advance,
-            )
-
-    def _cloak(self) -> Cloak:
-        _, arm = self.experiment.arms()
-        weights = {network.name: network.weights_sha256 for network in self.networks}
-        return cloak_of(self.experiment, arm, weights)
-
-    def _candidates(self, person: str, device: str) -> Mapping[str, Sequence[Photo]]:
-        if self.targets:
-            return {who: self.targets.of(who) for who in self.targets.people}
-        others = {who: self.photo_set.of(who) for who in self.photo_set.people if who != person}
-        if others:
-            return others
-        bundled = load_photos(bundled_people(self.progress), device, self.progress)
-        return {who: bundled.of(who) for who in bundled.people}
 
 
 def _swept(folder: Path) -> Path:

@@ -23,10 +23,11 @@ from typing import Any
 
 from audit.types import Cloak, Photo, Targets
 from cloaker import scale
-from cloaker.cloaking import Work, cloak_here, cloak_photos
+from cloaker.cloaking import Work, cloak_photos
 from cloaker.known_faces import KnownFaces
 from cloaker.levels import resolve
 from cloaker.networks import registry
+from cloaker.pipeline import cloak_here
 from datasets import generated
 from datasets.carried import carried
 from datasets.photos import pixels

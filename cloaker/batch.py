@@ -7,7 +7,8 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from threading import Event
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ from cloaker.scene import Scene
 from cloaker.survey import UNREADABLE, Read, unreadable
 
 _TURN_PER_PX = 0.0125  # a landmark 80 pixels from the others, off by one: radians, and scale
+_HELD_BYTES_MAX = 64_000_000  # of a batch's decoded photos; the others are read twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Recipe:
 
     `networks` are those of the cloak, in order; `judges` are others that the cloaked photos are
     measured with. `text` goes into the PNGs. `read` returns a photo's upright RGB pixels, uint8
-    height x width x 3, `carried` what else its file holds that the PNG is to keep.
+    height x width x 3, `carried` what else its file holds that the PNG is to keep. Once `stop` is
+    set, no photo is read any more: so threads that read photos nobody needs end soon.
     """
 
     cloak: Cloak
@@ -41,6 +44,17 @@ class Recipe:
     text: Mapping[str, str]
     read: Read
     carried: Callable[[Photo], Carried] | None
+    stop: Event = field(default_factory=Event)
+
+    def pixels(self, photo: Photo) -> Pixels:
+        """Return a photo's pixels. Raises Unneeded once nobody needs them."""
+        if self.stop.is_set():
+            raise Unneeded
+        return self.read(photo)
+
+
+class Unneeded(Exception):  # noqa: N818 - nothing went wrong
+    """Nobody waits for the photos any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,37 +114,87 @@ class Working:
         return self.feathered
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A batch whose photos were read: its faces, and what is wrong with the photos that failed.
+
+    `pixels` are those of the first photos, by hash: as many as may be held until they are cloaked.
+    """
+
+    faces: Sequence[tuple[Task, Working]]
+    failures: Sequence[Outcome]
+    pixels: Mapping[str, Pixels]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Optimised:
+    """A batch whose faces' changes are known; `seconds` is what that took for each face."""
+
+    looked: Looked
+    changes: Sequence[Change]
+    seconds: float
+
+
 def cloak_batch(
     recipe: Recipe, batch: Batch, on_step: Callable[[int], None] = lambda _: None
 ) -> Iterator[Outcome]:
     """Cloak photos together; yield each one's outcome. `on_step` hears of each step's faces."""
+    yield from finished(recipe, optimised(recipe, look(recipe, batch), on_step))
+
+
+def look(recipe: Recipe, batch: Batch) -> Looked:
+    """Read the photos of a batch and cut out what the optimisation needs of them."""
     start = time.monotonic()
     faces: list[tuple[Task, Working]] = []
+    failures: list[Outcome] = []
+    held: dict[str, Pixels] = {}
     for tasks in batch:
+        sha256 = tasks[0].photo.sha256
         try:
-            faces += _looked_at(recipe, tasks)
+            pixels = recipe.pixels(tasks[0].photo)
+            faces += _looked_at(recipe, tasks, pixels)
         except UNREADABLE as error:
-            yield tasks[0].photo.sha256, unreadable(error)
-    if not faces:
-        return
-    tasks, workings = zip(*faces, strict=True)
+            failures.append((sha256, unreadable(error)))
+            continue
+        if sum(one.nbytes for one in held.values()) + pixels.nbytes <= _HELD_BYTES_MAX:
+            held[sha256] = pixels
+    return Looked(faces, failures, held, time.monotonic() - start)
+
+
+def optimised(recipe: Recipe, looked: Looked, on_step: Callable[[int], None]) -> Optimised:
+    """Find the change of each face of a batch."""
+    if not looked.faces:
+        return Optimised(looked, (), 0.0)
+    start = time.monotonic()
+    tasks, workings = zip(*looked.faces, strict=True)
     made = [task.change for task in tasks if task.change]
     if len(made) < len(tasks):
         # All of them, since rounding differs with the number of faces.
         made = changes(tasks, workings, recipe.cloak, recipe.networks, on_step)
-    share_s = (time.monotonic() - start) / len(faces)
+        made = [task.change or change for task, change in zip(tasks, made, strict=True)]
+    took_s = looked.seconds + time.monotonic() - start
+    return Optimised(looked, made, took_s / len(tasks))
+
+
+def finished(recipe: Recipe, batch: Optimised) -> Iterator[Outcome]:
+    """Yield what becomes of each photo of a batch: PNGs with their figures, failures first."""
+    looked = batch.looked
+    yield from looked.failures
     by_photo: dict[str, list[tuple[Task, Change]]] = {}
-    for task, change in zip(tasks, made, strict=True):
-        by_photo.setdefault(task.photo.sha256, []).append((task, task.change or change))
+    for (task, _), change in zip(looked.faces, batch.changes, strict=True):
+        by_photo.setdefault(task.photo.sha256, []).append((task, change))
     for sha256, changed in by_photo.items():
         try:
-            yield sha256, _finished(recipe, changed, share_s * len(changed))
+            yield (
+                sha256,
+                _finished(recipe, changed, looked.pixels.get(sha256), batch.seconds * len(changed)),
+            )
         except UNREADABLE as error:
             yield sha256, unreadable(error)
 
 
-def _looked_at(recipe: Recipe, tasks: Sequence[Task]) -> list[tuple[Task, Working]]:
-    pixels = recipe.read(tasks[0].photo)
+def _looked_at(recipe: Recipe, tasks: Sequence[Task], pixels: Pixels) -> list[tuple[Task, Working]]:
     regions = (_region(recipe, task, pixels) for task in tasks)
     return [
         (task, Working(region.working, region.working_matrices, region.mask()))
@@ -145,11 +209,17 @@ def _region(recipe: Recipe, task: Task, pixels: Pixels) -> FaceRegion:
     return FaceRegion(pixels, task.landmarks, crops, task.own[0].device, whole=whole)
 
 
-def _finished(recipe: Recipe, changed: Sequence[tuple[Task, Change]], optimising_s: float) -> Made:
+def _finished(
+    recipe: Recipe,
+    changed: Sequence[tuple[Task, Change]],
+    pixels: Pixels | None,
+    optimising_s: float,
+) -> Made:
     """Lay the changes of a photo's faces into it, encode it and measure the decoded file."""
     start = time.monotonic()
     cloak, first = recipe.cloak, changed[0][0]
-    source, budget = recipe.read(first.photo), float(cloak.parameters["budget"])
+    source = recipe.pixels(first.photo) if pixels is None else pixels
+    budget = float(cloak.parameters["budget"])
     faces = [CloakedFace(task.landmarks, _region(recipe, task, source)) for task, _ in changed]
     allowed = math.inf if cloak.parameters.get("legacy") else budget
     system, cloaked = row_of(cloak.system).load(), source

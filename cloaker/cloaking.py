@@ -1,17 +1,18 @@
 """People and files: from one person's photos to cloaked PNGs with their figures."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 import numpy as np
 import torch
 
 from audit.errors import UserError
 from audit.types import Cloak, CloakedPhoto, Photo, content_hash
-from cloaker.batch import Batch, Change, Outcome, Recipe, Task, cloak_batch
+from cloaker.batch import Batch, Change, Outcome, Recipe, Task
 from cloaker.cache import CLOAKS, EMBEDDINGS, Cache
 from cloaker.embeddings import EmbeddingCache
 from cloaker.known_faces import KnownFaces
@@ -19,6 +20,7 @@ from cloaker.levels import row_of
 from cloaker.networks.base import EmbeddingNetwork
 from cloaker.pasting import Carried
 from cloaker.people import People
+from cloaker.pipeline import cloak_here
 from cloaker.survey import Read
 
 _CODE_VERSION = 8  # raised whenever the same inputs give other bytes
@@ -26,8 +28,39 @@ _BATCH = {"cpu": 16, "cuda": 64}
 _FACES = ("largest", "all", "reference")
 
 Progress = Callable[[int, int], None]
-Work = Callable[[Recipe, Iterable[Batch], Callable[[int], None]], Iterator[Outcome]]
-"""Cloaks batches, here or elsewhere, and yields each photo's outcome as soon as it is there."""
+Kept = tuple[str, CloakedPhoto | str]
+"""A photo's hash, and the record of its file or why there is none."""
+Keep = Callable[[Outcome], Kept]
+Work = Callable[[Recipe, Iterable[Batch], Callable[[int], None], Keep], Generator[Kept, None, None]]
+"""Cloaks batches, here or elsewhere, keeps each photo's outcome as soon as it is there, yields it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One person's photos to be cloaked into the folder `out`, towards one of the `candidates`.
+
+    With `only`, some of the photos: each as it is cloaked among all of them. `names` holds file
+    names by photo hash, else they are <hash>.png.
+    """
+
+    photos: Sequence[Photo]
+    candidates: Mapping[str, Sequence[Photo]]
+    out: Path
+    only: Sequence[Photo] | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def chosen(self) -> Sequence[Photo]:
+        """Return the photos that are wanted."""
+        return self.photos if self.only is None else self.only
+
+    def file(self, photo: Photo) -> Path:
+        """Return where a photo's cloaked file belongs."""
+        return self.out / self.names.get(photo.sha256, f"{photo.sha256}.png")
+
+    def named(self, record: CloakedPhoto, photo: Photo) -> CloakedPhoto:
+        """Return the record of a photo that may have been cloaked for another order."""
+        return replace(record, person=photo.person, file=self.file(photo).name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,56 +74,63 @@ class Cloaking:
     failures: tuple[tuple[Photo, str], ...]
 
 
-def cloak_here(
-    recipe: Recipe, batches: Iterable[Batch], on_step: Callable[[int], None]
-) -> Iterator[Outcome]:
-    """Cloak batches in this process, one after the other."""
-    for batch in batches:
-        yield from cloak_batch(recipe, batch, on_step)
+class Means(TypedDict, total=False):
+    """What photos are cloaked with, whoever is on them.
+
+    `read`, `carried`, `judges` and `text` are those of `Recipe`. What was cloaked alike before comes
+    from the folder `cache`. `work` is `cloak_here` unless another machine is to do it. `on_progress`
+    hears how many steps are done, of how many, a photo's steps each counted.
+    """
+
+    read: Required[Read]
+    faces: Required[KnownFaces]
+    cache: Required[Path]
+    carried: Callable[[Photo], Carried] | None
+    judges: Sequence[EmbeddingNetwork]
+    text: Mapping[str, str] | None
+    work: Work
+    on_progress: Progress
 
 
-def cloak_photos(  # noqa: PLR0913 - the one door to this room: all that a cloak depends on
+def cloak_photos(
     cloak: Cloak,
     networks: Sequence[EmbeddingNetwork],
     photos: Sequence[Photo],
     candidates: Mapping[str, Sequence[Photo]],
     *,
-    only: Sequence[Photo] | None = None,
-    read: Read,
-    faces: KnownFaces,
     out: Path,
-    cache: Path,
-    carried: Callable[[Photo], Carried] | None = None,
+    only: Sequence[Photo] | None = None,
     names: Mapping[str, str] | None = None,
-    judges: Sequence[EmbeddingNetwork] = (),
-    text: Mapping[str, str] | None = None,
-    work: Work = cloak_here,
-    on_progress: Progress = lambda _done, _of: None,
+    **means: Unpack[Means],
 ) -> Cloaking:
-    """Cloak the faces of one person's photos into `out`, each written when it is finished.
+    """Cloak one person's photos: see `Order` and `cloak_people`."""
+    order = Order(photos, candidates, out, only, names or {})
+    (cloaking,) = cloak_people(cloak, networks, [order], **means)
+    return cloaking
 
-    With `only`, some of the photos: each as it is cloaked among all of them.
-    `networks`, `read`, `carried`, `judges` and `text` are those of `Recipe`; `candidates` are the
-    people to cloak towards. `names` holds file names by photo hash, else they are <hash>.png. The
-    cloak is computed on the networks' device, by `work`. What was cloaked alike before comes from
-    the folder `cache`. `on_progress` hears how many steps are done, of how many, a photo's steps
-    each counted. A photo that can't be cloaked is a failure and the rest goes on. Raises UserError
-    for a system that isn't known, and when no candidate shows a face but one is needed.
+
+def cloak_people(
+    cloak: Cloak,
+    networks: Sequence[EmbeddingNetwork],
+    orders: Sequence[Order],
+    **means: Unpack[Means],
+) -> list[Cloaking]:
+    """Cloak the faces of people's photos, each file written when it is finished.
+
+    The cloak is computed on the networks' device. A photo that can't be cloaked is a failure and
+    the rest goes on; none may be in two orders. Raises UserError for a system that isn't known, and
+    when no candidate shows a face but one is needed.
     """
     _refuse_unknown_faces(cloak)
-    store = Cache(cache / CLOAKS)
-    recipe = Recipe(cloak, networks, judges, text or {}, read, carried)
-    chosen = photos if only is None else only
-    steps = _Steps(len(chosen), int(cloak.parameters["steps"]), on_progress)
-    known = People(cloak, networks, faces, read, EmbeddingCache(cache / EMBEDDINGS))
-    order = _Order(recipe, photos, candidates, out, names or {}, store, known, steps)
-    done: dict[str, CloakedPhoto | str] = dict(order.reused(chosen))
-    done.update(order.made([photo for photo in chosen if photo.sha256 not in done], work))
-    outcomes = [(photo, done[photo.sha256]) for photo in chosen]
-    return Cloaking(
-        tuple(outcome for _, outcome in outcomes if isinstance(outcome, CloakedPhoto)),
-        tuple((photo, outcome) for photo, outcome in outcomes if isinstance(outcome, str)),
-    )
+    judges, text = means.get("judges", ()), means.get("text") or {}
+    recipe = Recipe(cloak, networks, judges, text, means["read"], means.get("carried"))
+    photos = sum(len(order.chosen) for order in orders)
+    on_progress = means.get("on_progress", lambda _done, _of: None)
+    steps = _Steps(photos, int(cloak.parameters["steps"]), on_progress)
+    embeddings = EmbeddingCache(means["cache"] / EMBEDDINGS)
+    known = People(cloak, networks, means["faces"], recipe.pixels, embeddings)
+    at_work = _AtWork(recipe, Cache(means["cache"] / CLOAKS), known, steps)
+    return at_work.cloak(orders, means.get("work", cloak_here))
 
 
 def _refuse_unknown_faces(cloak: Cloak) -> None:
@@ -130,70 +170,74 @@ class _Steps:
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
-    """One call of `cloak_photos`."""
+class _AtWork:
+    """One call of `cloak_photos`. What is known of photos is by hash."""
 
     recipe: Recipe
-    photos: Sequence[Photo]
-    candidates: Mapping[str, Sequence[Photo]]
-    out: Path
-    names: Mapping[str, str]
     cache: Cache
     people: People
     steps: _Steps
+    wanted: dict[str, tuple[Order, Photo]] = field(default_factory=dict)
+    faces: dict[str, int] = field(default_factory=dict)
+    faceless: dict[str, str] = field(default_factory=dict)
 
-    def reused(self, photos: Sequence[Photo]) -> Iterator[tuple[str, CloakedPhoto]]:
+    def cloak(self, orders: Sequence[Order], work: Work) -> list[Cloaking]:
+        """Cloak what no folder or cache holds yet; return what became of each order."""
+        done: dict[str, CloakedPhoto | str] = {}
+        for order in orders:
+            done.update(self._reused(order))
+            missing = (photo for photo in order.chosen if photo.sha256 not in done)
+            self.wanted.update({photo.sha256: (order, photo) for photo in missing})
+        batches = itertools.chain.from_iterable(map(self._batches, orders))
+        with closing(work(self.recipe, batches, self.steps.take, self._kept)) as all_kept:
+            for sha256, kept in all_kept:
+                if sha256 in self.wanted:
+                    self.steps.finish(self.faces[sha256])
+                    done[sha256] = kept
+        for sha256, why in self.faceless.items():
+            self.steps.finish(faces=0)
+            done[sha256] = why
+        return [_cloaking(order, done) for order in orders]
+
+    def _reused(self, order: Order) -> Iterator[Kept]:
         """Put the photos that were cloaked alike before into the folder; yield their records."""
-        for photo in photos:
-            if record := self.cache.get_photo(self._key(photo), self._file(photo)):
+        for photo in order.chosen:
+            if record := self.cache.get_photo(self._key(order, photo), order.file(photo)):
                 self.steps.finish(faces=0)
-                yield photo.sha256, self._named(record, photo)
+                yield photo.sha256, order.named(record, photo)
 
-    def made(self, photos: Sequence[Photo], work: Work) -> Iterator[tuple[str, CloakedPhoto | str]]:
-        """Cloak photos batch by batch; yield each one's record, or why it has none.
+    def _batches(self, order: Order) -> Iterator[Batch]:
+        """Look for the faces of a person's photos; yield the photos that are wanted, in batches.
 
         The last digit of a network's output depends on how many faces it is given. So a person's
         photos are always divided alike, and a batch of which any photo is wanted is done whole.
         """
-        if not photos:
+        wanted = {photo.sha256 for photo in order.chosen} & self.wanted.keys()
+        if not wanted:
             return
-        tasks, faceless = self.people.tasks(self.photos, self.photos, self.candidates)
-        wanted = {photo.sha256: photo for photo in photos}
-        for sha256 in wanted.keys() & faceless.keys():
-            self.steps.finish(faces=0)
-            yield sha256, faceless[sha256]
-        size = _BATCH.get(self.people.device.type, _BATCH["cpu"])
-        batches = [
-            batch
-            for batch in _batches(tasks, size)
-            if any(faces[0].photo.sha256 in wanted for faces in batch)
-        ]
-        counts = {faces[0].photo.sha256: len(faces) for batch in batches for faces in batch}
-        recalled = (list(map(self._recalled, batch)) for batch in batches)
-        for sha256, made in work(self.recipe, recalled, self.steps.take):
-            if sha256 not in wanted:
-                continue
-            photo = wanted[sha256]
-            if isinstance(made, str):
-                yield sha256, made
-            else:
-                self._keep(photo, made.changes)
-                kept = self.cache.put_photo(
-                    self._key(photo), made.record, made.png, self._file(photo)
-                )
-                yield sha256, self._named(kept, photo)
-            self.steps.finish(counts[sha256])
+        tasks, faceless = self.people.tasks(order.photos, order.photos, order.candidates)
+        self.faceless.update({sha: why for sha, why in faceless.items() if sha in wanted})
+        for batch in _batches(tasks, _BATCH.get(self.people.device.type, _BATCH["cpu"])):
+            if wanted & {faces[0].photo.sha256 for faces in batch}:
+                self.faces.update({faces[0].photo.sha256: len(faces) for faces in batch})
+                yield [self._recalled(order, faces) for faces in batch]
 
-    def _keep(self, photo: Photo, changes: Sequence[Change]) -> None:
-        """Keep a photo's changes for the cloaks that differ in late parameters alone."""
-        if changes:
-            steps = np.array([change.steps for change in changes])
-            pixels = [change.pixels.numpy() for change in changes]
-            self.cache.put_arrays(self._optimised_key(photo), [steps, *pixels])
+    def _kept(self, outcome: Outcome) -> Kept:
+        """Keep a photo that was cloaked, if it is wanted."""
+        sha256, made = outcome
+        if isinstance(made, str) or sha256 not in self.wanted:
+            return sha256, made if isinstance(made, str) else made.record
+        order, photo = self.wanted[sha256]
+        if made.changes:  # for the cloaks that differ in late parameters alone
+            steps = np.array([change.steps for change in made.changes])
+            pixels = [change.pixels.numpy() for change in made.changes]
+            self.cache.put_arrays(self._optimised_key(order, photo), [steps, *pixels])
+        key, file = self._key(order, photo), order.file(photo)
+        return sha256, order.named(self.cache.put_photo(key, made.record, made.png, file), photo)
 
-    def _recalled(self, faces: Sequence[Task]) -> Sequence[Task]:
+    def _recalled(self, order: Order, faces: Sequence[Task]) -> Sequence[Task]:
         """Return a photo's faces, each with its change where those are kept."""
-        kept = self.cache.get_arrays(self._optimised_key(faces[0].photo))
+        kept = self.cache.get_arrays(self._optimised_key(order, faces[0].photo))
         if kept is None:
             return faces
         taken, *pixels = kept
@@ -202,36 +246,38 @@ class _Order:
             for task, change, steps in zip(faces, pixels, taken.tolist(), strict=True)
         ]
 
-    def _named(self, record: CloakedPhoto, photo: Photo) -> CloakedPhoto:
-        return replace(record, person=photo.person, file=self._file(photo).name)
-
-    def _file(self, photo: Photo) -> Path:
-        return self.out / self.names.get(photo.sha256, f"{photo.sha256}.png")
-
-    def _key(self, photo: Photo) -> str:
+    def _key(self, order: Order, photo: Photo) -> str:
         # Everything that shapes the file's bytes.
         return content_hash(
             {
-                **self._shaping(photo, self.recipe.cloak),
+                **self._shaping(order, photo, self.recipe.cloak),
                 "text": dict(self.recipe.text),
                 "carried": self.recipe.carried is not None,
             }
         )
 
-    def _optimised_key(self, photo: Photo) -> str:
+    def _optimised_key(self, order: Order, photo: Photo) -> str:
         cloak = self.recipe.cloak
         late = row_of(cloak.system).load().late
         early = {name: value for name, value in cloak.parameters.items() if name not in late}
-        return content_hash(self._shaping(photo, replace(cloak, level="", parameters=early)))
+        return content_hash(self._shaping(order, photo, replace(cloak, level="", parameters=early)))
 
-    def _shaping(self, photo: Photo, cloak: Cloak) -> dict[str, Any]:
+    def _shaping(self, order: Order, photo: Photo, cloak: Cloak) -> dict[str, Any]:
         return {
             "cloak": [_CODE_VERSION, cloak.id],
             "survey": self.people.settings,
             "photo": photo.sha256,
-            "person": _hashes(self.photos),
-            "candidates": {name: _hashes(people) for name, people in self.candidates.items()},
+            "person": _hashes(order.photos),
+            "candidates": {name: _hashes(people) for name, people in order.candidates.items()},
         }
+
+
+def _cloaking(order: Order, done: Mapping[str, CloakedPhoto | str]) -> Cloaking:
+    outcomes = [(photo, done[photo.sha256]) for photo in order.chosen]
+    return Cloaking(
+        tuple(outcome for _, outcome in outcomes if isinstance(outcome, CloakedPhoto)),
+        tuple((photo, outcome) for photo, outcome in outcomes if isinstance(outcome, str)),
+    )
 
 
 def _batches(tasks: Sequence[Task], size: int) -> Iterator[list[list[Task]]]:

@@ -11,10 +11,10 @@ import itertools
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -25,6 +25,8 @@ from cloaker.step_count import StepCount
 
 if TYPE_CHECKING:
     from cloaker.cloaking import Work
+
+Kept = TypeVar("Kept")
 
 _TRIES = 3
 """How often a batch is begun again after its worker died; the batch may be what kills it."""
@@ -114,9 +116,13 @@ class Workers:
         )
 
     def cloak(
-        self, recipe: Recipe, batches: Iterable[Batch], on_step: Callable[[int], None]
-    ) -> Iterator[Outcome]:
-        """Cloak batches on the cluster; yield each one's outcomes as soon as it is back."""
+        self,
+        recipe: Recipe,
+        batches: Iterable[Batch],
+        on_step: Callable[[int], None],
+        keep: Callable[[Outcome], Kept],
+    ) -> Generator[Kept, None, None]:
+        """Cloak batches on the cluster; yield what `keep` returns of each photo that is back."""
         kind, needed = self._needed
         task = self.ray.remote(max_retries=_TRIES, **{f"num_{kind.lower()}s": needed})(_cloaked)
         steps = _Steps(self.ray, int(recipe.cloak.parameters["steps"]), on_step)
@@ -127,7 +133,7 @@ class Workers:
             room = max(1, workers * (1 + _READY_PER_WORKER)) - len(on_the_way)
             for number, batch in itertools.islice(waiting, max(0, room)):
                 parcel, unread = packed(recipe, self.device, self.threads, batch)
-                yield from unread
+                yield from map(keep, unread)
                 on_the_way[task.remote(parcel, number, steps.count)] = number, batch
             if not on_the_way:
                 return
@@ -136,7 +142,7 @@ class Workers:
             for result in back:
                 outcomes = _received(self.ray, result)
                 steps.finish(*on_the_way.pop(result))
-                yield from outcomes
+                yield from map(keep, outcomes)
 
 
 def _cloaked(parcel: Parcel, number: int, count: Any) -> list[Outcome]:

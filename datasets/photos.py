@@ -7,12 +7,13 @@ import functools
 import hashlib
 import importlib
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -70,16 +71,35 @@ class Picture:
     generated: bool
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> AbstractContextManager[None]:
     """Silence Pillow's warnings on odd files: a file is used or rejected, with the reason.
 
-    Warning filters belong to the whole process, so enter this once around all threads.
+    Warning filters belong to the whole process: whichever thread enters this first sets them, and
+    the last one to leave puts back those of before.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        yield
+    return _QUIET
+
+
+class _Quiet:
+    def __init__(self) -> None:
+        self._lock, self._threads, self._before = Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._threads += 1
+            if self._threads == 1:
+                self._before.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._threads -= 1
+            if not self._threads:
+                self._before.close()
+
+
+_QUIET = _Quiet()
 
 
 def read(path: Path) -> Picture:
