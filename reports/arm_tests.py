@@ -1,58 +1,66 @@
-"""Each cloaked arm tested against the control, probe by probe."""
+"""Each cloaked arm tested against the control: by people, or by the probes of the only one."""
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from audit.types import Outcome
 from reports import paired
 from reports.manifest import Manifest, ManifestArm
 from reports.tables import FACE_FOUND, PROBE, of_arm
+from reports.units import by_person, units
+
+TESTS = ("score_p", "recognition_p")
 
 
 def arm_tests(observations: pd.DataFrame, pairs: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     """Return per cloaked arm how scores and recognition differ from the control's.
 
-    `pairs` is the frame of `tables.paired_scores`. `shift` is Hodges and Lehmann's, `score_p` of
-    Wilcoxon's signed-rank test, `recognition_p` of McNemar's exact test over the probes in which
-    the service found a face both times, both adjusted by Holm over this table. `detectable` is the
-    smallest mean change of score that so many probes would show in 80 of 100 cases.
+    `pairs` is the frame of `tables.paired_scores`. `shift` is Hodges and Lehmann's, of the people's
+    mean changes where there are several; `score_p` and `recognition_p` are of `paired.score_test`
+    and `paired.recognition_test`, the latter over the probes in which the service found a face both
+    times, all adjusted by Holm over this table. `over` tells what the tests go by, `units` how many
+    of them have changes of score. `detectable` is the smallest mean change of score that so many
+    would show in about 80 of 100 cases.
     """
     rows = [_row(observations, of_arm(pairs, arm), arm, manifest) for arm in manifest.cloaked_arms]
-    table = pd.DataFrame(rows, columns=None if rows else ["arm", "score_p", "recognition_p"])
-    tests = ["score_p", "recognition_p"]
-    adjusted = paired.holm(table[tests].to_numpy(float).ravel()).reshape(-1, len(tests))
-    return table.assign(**dict(zip(tests, adjusted.T, strict=True)))
+    table = pd.DataFrame(rows, columns=None if rows else ["arm", "changes", *TESTS])
+    tests = int(table[[*TESTS]].notna().sum().sum())
+    adjusted = paired.holm(table[[*TESTS]].to_numpy(float).ravel()).reshape(-1, len(TESTS))
+    detectable = [paired.smallest_detectable(changes, tests) for changes in table["changes"]]
+    table = table.assign(**dict(zip(TESTS, adjusted.T, strict=True)), detectable=detectable)
+    return table.drop(columns="changes")
 
 
 def _row(
     observations: pd.DataFrame, pairs: pd.DataFrame, arm: ManifestArm, manifest: Manifest
 ) -> dict[str, Any]:
-    changes = pairs["change"].dropna().to_numpy(float)
-    shift = paired.hodges_lehmann(changes)
-    control = manifest.control_of(arm)
-    was, is_now = _recognised(observations, control), _recognised(observations, arm)
-    both = pd.concat([was, is_now], axis=1, join="inner", keys=["was", "is_now"])
-    lost, gained = (
-        int((both["was"] & ~both["is_now"]).sum()),
-        int((~both["was"] & both["is_now"]).sum()),
-    )
+    changes = units(pairs["change"].to_numpy(float), pairs["true_person"])
+    shift = paired.hodges_lehmann(changes.means)
+    each = [_recognised(observations, of) for of in (manifest.control_of(arm), arm)]
+    both = pd.concat(each, axis=1, keys=["was", "is_now"]).reset_index()
+    was, is_now = both["was"].to_numpy(float), both["is_now"].to_numpy(float)
+    lost, gained = (by_person(flags, both["true_person"]) for flags in (was > is_now, was < is_now))
     return {
         "arm": arm.name,
-        "pairs": len(changes),
+        "over": "people" if changes.are_people else "probes",
+        "units": len(changes.sums),
+        "pairs": int(changes.counts.sum()),
         "shift": shift.value,
         "ci_low": shift.low,
         "ci_high": shift.high,
-        "score_p": paired.wilcoxon(changes),
-        "detectable": paired.smallest_detectable(changes),
-        "asked": len(both),
-        "lost": lost,
-        "gained": gained,
-        "recognition_p": paired.mcnemar(lost, gained),
+        "score_p": paired.score_test(changes),
+        "changes": changes,
+        "asked": int((~np.isnan(was + is_now)).sum()),
+        "lost": int(lost.sum()),
+        "gained": int(gained.sum()),
+        "recognition_p": paired.recognition_test(lost, gained),
     }
 
 
-def _recognised(observations: pd.DataFrame, arm: ManifestArm) -> "pd.Series[bool]":
-    rows = of_arm(observations, arm)
-    found = rows[rows["outcome"].isin([str(outcome) for outcome in FACE_FOUND])]
-    return found.set_index(PROBE)["outcome"] == Outcome.MATCH
+def _recognised(observations: pd.DataFrame, arm: ManifestArm) -> "pd.Series[float]":
+    """Return 1 or 0 by probe, NaN where no face was found."""
+    rows = of_arm(observations, arm).set_index(PROBE)["outcome"]
+    found = rows.isin([str(outcome) for outcome in FACE_FOUND])
+    return rows.eq(Outcome.MATCH).astype(float).where(found)

@@ -14,6 +14,7 @@ from reports.comparison import Comparison, read_comparison
 from reports.layout import Table, table
 from reports.pages import render, write_page
 from reports.published_results import Study, beside, read_study, setups
+from reports.wording import share_method
 
 RUNS_WITH_TREND_MIN = 3
 _NUMBERS = "the table below gives the numbers."
@@ -103,6 +104,7 @@ def _page(
     studies: Sequence[Study],
 ) -> str:
     names = [study.name for study in studies]
+    people = comparison.people
     return render(
         "compare.html.j2",
         drawn,
@@ -111,11 +113,13 @@ def _page(
         differences=comparison.differences,
         notices=wording.notices(comparison),
         sentences=sentences,
-        changes_caption=wording.changes_caption(frames["changes"]),
-        statistics_note=wording.statistics_note(frames["changes"]),
+        changes_caption=wording.changes_caption(frames["changes"], people),
+        statistics_note=wording.statistics_note(frames["changes"], people),
         studies=[_study(study, comparison, frames) for study in studies],
         contents=_contents(drawn, frames, studies),
-        state_note=wording.STATE_NOTE,
+        units=wording.units(people),
+        share_method=share_method(people),
+        state_note=wording.state_note(people),
         shifts_note=wording.SHIFTS_NOTE,
         **_tables(frames),
     )

@@ -1,11 +1,11 @@
 """Every arm over all runs of a service: where its level shifts, whether it still protects."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from reports.change_points import FALSE_ALARM_RATE, change_point
+from reports.change_points import FALSE_ALARM_RATE, ChangePoint, change_points
 
 MEASURES = ("mean_score", "protection_success_rate")
 PROTECTED_MIN = 0.5
@@ -20,28 +20,38 @@ def shifts(trend: pd.DataFrame) -> pd.DataFrame:
     """Return one row per change point: the run from which on a measure of an arm is another.
 
     One is told of each service, arm and measure at most, and over all of them a false one in one
-    of twenty comparisons at most (Bonferroni).
+    of twenty comparisons at most (`change_points`).
     """
-    found = list(_shifts(trend))
-    kept = [row for row in found if row["p"] * len(found) <= FALSE_ALARM_RATE]
+    services = [_series(rows) for _, rows in trend.groupby("service", sort=False)]
+    found = change_points([series.to_numpy(float) for series in services])
+    rows = [
+        _shift(series, place, point)
+        for series, points in zip(services, found, strict=True)
+        for place, point in enumerate(points)
+        if point and point.p <= FALSE_ALARM_RATE
+    ]
     columns = [*_SERIES, "measure", "run", "before", "after", "p"]
-    return pd.DataFrame(kept, columns=columns)
+    return pd.DataFrame(rows, columns=columns)
 
 
-def _shifts(trend: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    for (service, arm), rows in trend.groupby(_SERIES, sort=False):
-        for measure in MEASURES:
-            told = rows.dropna(subset=[measure])
-            if found := change_point(told[measure].tolist()):
-                yield {
-                    "service": service,
-                    "arm": arm,
-                    "measure": measure,
-                    "run": told["run"].iloc[found.place],
-                    "before": told[measure].iloc[: found.place].mean(),
-                    "after": told[measure].iloc[found.place :].mean(),
-                    "p": found.p,
-                }
+def _series(trend: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per arm and measure of a service, and a column per run, in their order."""
+    runs = trend["run"].unique()
+    long = trend.melt([*_SERIES, "run"], MEASURES, "measure")
+    wide = long.pivot_table("value", [*_SERIES, "measure"], "run", sort=False, dropna=False)
+    return wide.reindex(columns=runs)
+
+
+def _shift(series: pd.DataFrame, row: int, point: ChangePoint) -> Mapping[str, Any]:
+    told = series.iloc[row].dropna()
+    names = zip(series.index.names, series.index[row], strict=True)
+    return {
+        **{str(name): value for name, value in names},
+        "run": told.index[point.place],
+        "before": told.iloc[: point.place].mean(),
+        "after": told.iloc[point.place :].mean(),
+        "p": point.p,
+    }
 
 
 def states(trend: pd.DataFrame) -> pd.DataFrame:

@@ -1,16 +1,17 @@
 """The tables of a comparison that need no test: the runs, every arm over time, services beside."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
-from scipy import stats
 
 from reports.compared_run import ComparedRun
 from reports.comparison import Comparison, Series
 from reports.manifest import ManifestArm
-from reports.statistics import CONFIDENCE_LEVEL
+from reports.statistics import mean_interval
 from reports.tables import faces_found, summarise
+from reports.units import units
 
 _SEPARATOR = "/"  # no run's id has one
 ARM = ["game", "system", "level", "targets", "cloaked_fraction", "transforms", "sybils"]
@@ -39,8 +40,7 @@ def trend(comparison: Comparison) -> pd.DataFrame:
     """Return one row per run and arm, service by service and by date.
 
     `model_changed` marks a run whose service told another model than in the run before. The rate
-    and its interval (Wilson) are as in summary.csv; that of the mean score is Student's t, over
-    probes.
+    and its interval are as in summary.csv; that of the mean score is `statistics.mean_interval`.
     """
     told = [told for series in comparison.series for told in _told(series)]
     arms = [arm for series in comparison.series for run in series.runs for arm in _named(run)]
@@ -85,10 +85,18 @@ def _name(run: ComparedRun, arm: str) -> str:
 
 
 def _mean_interval(observations: pd.DataFrame, arms: "pd.Series[str]") -> tuple[Any, Any]:
-    """Return both ends of the 95 % interval of each arm's mean score (Student's t over probes)."""
-    scores = observations.groupby("arm")["true_score"].agg(["mean", "sem", "count"]).reindex(arms)
-    half = scores["sem"] * stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, scores["count"] - 1)
-    return (scores["mean"] - half).to_numpy(), (scores["mean"] + half).to_numpy()
+    """Return both ends of the 95 % interval of each arm's mean score."""
+    columns = observations[["true_score", "true_person"]]
+    rows = {
+        arm: columns.iloc[places] for arm, places in observations.groupby("arm").indices.items()
+    }
+    ends = [_ends(rows.get(arm, columns[:0])) for arm in arms]
+    return [low for low, _ in ends], [high for _, high in ends]
+
+
+def _ends(rows: pd.DataFrame) -> tuple[float, float]:
+    scores = rows["true_score"].to_numpy(float)
+    return mean_interval(units(scores, rows["true_person"])) or (math.nan, math.nan)
 
 
 def matrix(trend_table: pd.DataFrame) -> pd.DataFrame:

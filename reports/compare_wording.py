@@ -8,24 +8,23 @@ from typing import Any
 import pandas as pd
 
 from reports.change_points import FALSE_ALARM_RATE, RUNS_MIN
+from reports.compare_changes import HIDDEN_ONCE_MAX, TESTS, is_too_hidden
 from reports.compare_states import PROTECTED_MIN
 from reports.comparison import Comparison
 from reports.layout import signed
+from reports.paired import SIGNIFICANCE, SIGNS_MIN
 from reports.services import not_the_service
-from reports.wording import plural
+from reports.statistics import PEOPLE_MIN
+from reports.wording import plural, share_method
 
 _Row = Mapping[Hashable, Any]
-SIGNIFICANCE = 0.05
 _TOLD_MIN = 0.0005  # what three decimals show as something
-STATE_NOTE = (
-    "Protected: the service misses the person in most probes, that is the whole 95 % interval "
-    f"(Wilson) of the rate lies above {100 * PROTECTED_MIN:.0f} %; not protected: the whole of it lies below."
-)
 SHIFTS_NOTE = (
     f"A change point is looked for where there are {RUNS_MIN} runs or more, one for each arm and "
-    "measure: the largest difference between the means before and after it, by permutation. Where "
-    f"nothing ever changes, {100 * FALSE_ALARM_RATE:.0f} in 100 such pages show one (Bonferroni "
-    "over all of them), if the runs' errors come in no order."
+    "measure: the clearest place to divide the runs into two levels. Where nothing ever changes, "
+    f"{100 * FALSE_ALARM_RATE:.0f} in 100 such pages show one, however many arms there are "
+    "(the runs are put into random orders, and the clearest shift of all arms together counts), if "
+    "the runs' errors come in no order."
 )
 
 
@@ -62,39 +61,56 @@ def subtitle(comparison: Comparison) -> str:
     return f"{runs} of {services}, {probes}{decoys}."
 
 
-def changes_caption(changes: pd.DataFrame) -> str:
+def state_note(people: int) -> str:
+    """Say when an arm is called protected."""
+    return (
+        "Protected: the service misses the person in most probes, that is the whole 95 % interval "
+        f"({share_method(people)}) of the rate lies above {100 * PROTECTED_MIN:.0f} %; not protected: "
+        "the whole of it lies below."
+    )
+
+
+def changes_caption(changes: pd.DataFrame, people: int) -> str:
     """Say what the figure of changes shows and what is not in it."""
-    unit = units(changes)
     hidden = int(changes["hidden"].sum()) if len(changes) else 0
     left_out = (
         f" {plural(hidden, 'pair')} with a hidden score have no place here: services hide low "
-        "scores, so the changes of all probes may be larger."
+        "scores, so the changes of all probes may be larger. Where over "
+        f"{100 * HIDDEN_ONCE_MAX:.0f} % of the pairs are hidden in one run only, there is no "
+        "interval."
         if hidden
         else ""
     )
     return (
-        f"Mean change of the paired scores with its 95 % interval (Student's over {unit}); "
+        f"Mean change of the paired scores with its 95 % interval (Student's over {units(people)}); "
         f"n counts the pairs.{left_out}"
     )
 
 
-def statistics_note(changes: pd.DataFrame) -> str:
+def statistics_note(changes: pd.DataFrame, people: int) -> str:
     """Say which tests were made, over what, and what they could have seen."""
-    tests = int(changes[["p", "beyond_p", "rate_p"]].notna().sum().sum()) if len(changes) else 0
+    tests = int(changes[[*TESTS]].notna().sum().sum()) if len(changes) else 0
+    scores = "the paired changes, and of each probe's change less its change in the control"
+    made = (
+        f"Scores: Wilcoxon's signed-rank test of {scores}. Recognition: McNemar's exact test over "
+        "the probes in which a face was found both times, with Bonett and Price's interval."
+        if people < 2
+        else f"Scores: Student's test by people of {scores} (from {PEOPLE_MIN} people on). "
+        "Recognition: a permutation test that lets each person's net number of probes lost or "
+        f"gained have either sign (from {SIGNS_MIN} people on), with Bonett and Price's interval of "
+        "an effective number of probes."
+    )
     return (
-        "Scores: Wilcoxon's signed-rank test of the paired changes, and of each probe's change less "
-        "its change in the control. Recognition: McNemar's exact test over the probes in which a "
-        f"face was found both times. All p values are Holm's over the {plural(tests, 'test')} of this "
-        f"page; intervals are not adjusted and go by {units(changes)}. The smallest "
-        "detectable change is the one that such a comparison tells in 80 of 100 cases: no smaller "
+        f"{made} All p values are Holm's over the {plural(tests, 'test')} of this "
+        f"page; intervals are not adjusted and go by {units(people)}. The smallest "
+        "detectable change is the one that such a page tells in about 80 of 100 cases: no smaller "
         "one is ruled out by a p value that is not small."
     )
 
 
-def units(changes: pd.DataFrame) -> str:
+def units(people: int) -> str:
     """Name whose spread makes the intervals: people, or the probes of the only one there is."""
-    several = len(changes) and (changes["people"] > 1).any()
-    return "people" if several else "probes, of one person"
+    return "probes, of one person" if people < 2 else "people"
 
 
 def notices(comparison: Comparison) -> tuple[str, ...]:
@@ -145,6 +161,8 @@ def _finding(row: _Row, labels: Mapping[tuple[str, str], str]) -> str:
 def _of_service(row: _Row) -> str:
     """Say what the service itself did: its score of clean probes, with nothing cloaked."""
     whose = f"the confidence of {row['service']} in the person with nothing cloaked"
+    if why := _why_untold(row, "hidden_once", "pairs", "units"):
+        return f"{whose} {_moved(row['change'])} where both runs show it, but {why}"
     if not is_told(row, "change", "p"):
         return f"{whose} did not change by anything that {plural(row['pairs'], 'probe')} can show"
     return f"{whose} {_moved(row['change'])} (from {row['mean_before']:.3f} to {row['mean_after']:.3f})"
@@ -156,6 +174,8 @@ def _of_cloak(row: _Row) -> str:
     total = f"the confidence of {service} in the person cloaked as {arm} {_moved(row['change'])}"
     if math.isnan(row["beyond"]):
         return f"{total}; the control has no scores to compare it with"
+    if why := _why_untold(row, "beyond_hidden_once", "beyond_pairs", "beyond_units"):
+        return f"{total} where both runs show it, but {why}"
     if not is_told(row, "beyond", "beyond_p"):
         return f"{total}, and nothing of that can be told from the control's own change"
     side, effect = ("above", "less") if row["beyond"] > 0 else ("below", "more")
@@ -163,6 +183,19 @@ def _of_cloak(row: _Row) -> str:
         f"{total}, {abs(row['beyond']):.3f} {side} the control's own change: the cloak protects "
         f"{effect} than before"
     )
+
+
+def _why_untold(row: _Row, hidden_once: str, pairs: str, units: str) -> str:
+    """Say why nothing can be claimed, whatever the scores that are shown did; "" if it can."""
+    once, shown, drawn = (int(row[name]) for name in (hidden_once, pairs, units))
+    if is_too_hidden(once, shown):
+        return (
+            f"of {once + shown} probes {once} had a score hidden in one run only: those that are "
+            "left don't speak for all, so no change is claimed"
+        )
+    if row["people"] > 1 and drawn < PEOPLE_MIN:
+        return f"{plural(drawn, 'person', 'people')} are too few for a test"
+    return ""
 
 
 def is_told(row: _Row, name: str, p: str) -> bool:
@@ -182,7 +215,7 @@ def _detail(row: _Row) -> str:
         return ""
     parts = [f"{plural(row['pairs'], 'paired probe')}; change {_interval(row, 'change')}"]
     if row["system"] != "none" and not math.isnan(row["beyond"]):
-        parts.append(f"beyond the control {_interval(row, 'beyond')}")
+        parts.append(f"beyond the control {_interval(row, 'beyond', 'beyond_')}")
     if row["detectable"] >= _TOLD_MIN:
         parts.append(f"a change under {row['detectable']:.3f} would often be missed")
     if row["asked"]:
@@ -195,8 +228,10 @@ def _detail(row: _Row) -> str:
     return f"{'; '.join(parts)}."
 
 
-def _interval(row: _Row, name: str) -> str:
+def _interval(row: _Row, name: str, of: str = "") -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
+    if is_too_hidden(row[f"{of}hidden_once"], row[f"{of}pairs"]):
+        return f"{signed(row[name])} (no interval: too many pairs are hidden in one run only)"
     if math.isnan(low):
         return f"{signed(row[name])} (too few pairs for an interval)"
     return f"{signed(row[name])} (95 % interval {signed(low)} to {signed(high)})"

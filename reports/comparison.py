@@ -45,6 +45,11 @@ class Comparison:
     differences: tuple[Difference, ...] = ()
 
     @property
+    def people(self) -> int:
+        """Return how many people are protected: of a forced comparison, in the run with most."""
+        return max(int(run.observations["true_person"].nunique()) for run in self.runs)
+
+    @property
     def series(self) -> tuple[Series, ...]:
         """Return the runs by service, the services in the order of their names."""
         names = sorted({run.service for run in self.runs})

@@ -6,11 +6,14 @@ from numpy.typing import NDArray
 
 from audit.types import Outcome
 from reports.manifest import Manifest
-from reports.statistics import wilson
+from reports.statistics import share_intervals
 from reports.tables import FACE_FOUND, of_arm
+from reports.units import Values, by_person
 
 THRESHOLDS = np.linspace(0, 1, 101)
 RANKS_MAX = 10
+
+Places = NDArray[np.number]
 
 
 def by_threshold(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
@@ -18,22 +21,22 @@ def by_threshold(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFrame
 
     A probe is recognised if the person comes first with at least so much confidence. Below the
     threshold that was asked with, a probe without a match may have hidden the person: it counts
-    as recognised in `least` and as protected in `most`. `ci_low` and `ci_high` are Wilson's 95 %
-    ends of the two.
+    as recognised in `least` and as protected in `most`. `ci_low` and `ci_high` are the 95 % ends of
+    the two: Wilson's, or where several people are protected by people.
     """
     return pd.concat([_thresholds(of_arm(observations, arm), arm.name) for arm in manifest.arms])
 
 
 def _thresholds(rows: pd.DataFrame, arm: str) -> pd.DataFrame:
-    found = rows[rows["outcome"].isin([str(outcome) for outcome in FACE_FOUND])]
+    found, faces = _faces(rows)
     matched = found["outcome"] == Outcome.MATCH
-    known = np.sort(found.loc[matched, "true_score"].to_numpy(float))
-    recognised = len(known) - np.searchsorted(known, THRESHOLDS, side="left")
+    recognised = _reaching(found[matched], "true_score", THRESHOLDS, rows)
     unknown = found[(found["outcome"] == Outcome.NO_MATCH) & found["censored"]]
-    hidden_below = np.sort(unknown["threshold"].fillna(0.0).to_numpy(float))
-    may_be = len(hidden_below) - np.searchsorted(hidden_below, THRESHOLDS, side="right")
-    most, least = len(found) - recognised, len(found) - recognised - may_be
-    return _rates(arm, "threshold", THRESHOLDS, least, most, len(found))
+    hidden = unknown.assign(threshold=unknown["threshold"].fillna(0.0))
+    above = np.nextafter(THRESHOLDS, np.inf)
+    may_be = _reaching(hidden, "threshold", above, rows)
+    most = faces[:, None] - recognised
+    return _rates(arm, "threshold", THRESHOLDS, most - may_be, most, faces)
 
 
 def by_rank(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
@@ -45,34 +48,43 @@ def by_rank(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
 
 
 def _ranks(rows: pd.DataFrame, arm: str) -> pd.DataFrame:
-    found = rows[rows["outcome"].isin([str(outcome) for outcome in FACE_FOUND])]
+    found, faces = _faces(rows)
     ranks = np.arange(1, RANKS_MAX + 1)
-    known = np.sort(found["rank"].dropna().to_numpy(float))
-    among = np.searchsorted(known, ranks, side="right")
-    return _rates(arm, "rank", ranks, among, among, len(found))
+    known = found.dropna(subset="rank")
+    among = _reaching(known.assign(rank=-known["rank"]), "rank", -ranks, rows)
+    return _rates(arm, "rank", ranks, among, among, faces)
+
+
+def _faces(rows: pd.DataFrame) -> tuple[pd.DataFrame, Values]:
+    """Return the probes in which a face was found, and how many each person has."""
+    found = rows["outcome"].isin([str(outcome) for outcome in FACE_FOUND])
+    return rows[found], by_person(found.to_numpy(), rows["true_person"])
+
+
+def _reaching(found: pd.DataFrame, column: str, at: Places, rows: pd.DataFrame) -> Values:
+    """Return how many of each person's values are so large or larger, (people, places)."""
+    values = dict(iter(found.groupby("true_person")[column]))
+    nothing = pd.Series(dtype=float)
+    people = rows["true_person"].unique()
+    ordered = [np.sort(values.get(name, nothing).to_numpy(float)) for name in people]
+    counts = [len(own) - np.searchsorted(own, at, side="left") for own in ordered]
+    return np.array(counts, float).reshape(-1, len(at))
 
 
 def _rates(
-    arm: str,
-    name: str,
-    at: NDArray[np.number],
-    least: NDArray[np.int64],
-    most: NDArray[np.int64],
-    of: int,
+    arm: str, name: str, at: Places, least: Values, most: Values, faces: Values
 ) -> pd.DataFrame:
     """Return one row per place `at`; the rates are missing where no probe showed a face."""
+    of = faces.sum()
     share = 1 / of if of else np.nan
-    ends = [
-        (wilson(int(few), of), wilson(int(many), of)) for few, many in zip(least, most, strict=True)
-    ]
     return pd.DataFrame(
         {
             "arm": arm,
             name: at,
-            "probes": of,
-            "least": least * share,
-            "most": most * share,
-            "ci_low": [low.low if low else np.nan for low, _ in ends],
-            "ci_high": [high.high if high else np.nan for _, high in ends],
+            "probes": int(of),
+            "least": least.sum(axis=0) * share,
+            "most": most.sum(axis=0) * share,
+            "ci_low": share_intervals(least, faces)[0],
+            "ci_high": share_intervals(most, faces)[1],
         }
     )

@@ -56,7 +56,7 @@ def scores(observations: pd.DataFrame, manifest: Manifest, description: str) -> 
 
 
 def protection(summary: pd.DataFrame, manifest: Manifest, description: str) -> str:
-    """Draw each arm's protection success rate with its Wilson interval."""
+    """Draw each arm's protection success rate with its interval."""
     groups = manifest.groups
     table = summary.assign(faces=faces_found(summary)).set_index("arm").to_dict("index")
     with drawing("protection"):

@@ -13,6 +13,7 @@ from reports import (
     examples,
     figures,
     layout,
+    methods,
     preregistration,
     tables,
     uploads,
@@ -20,7 +21,6 @@ from reports import (
 )
 from reports.pages import render, write_page
 from reports.run_folder import RunData, read_run
-from reports.statistics import BOOTSTRAP_MIN
 
 
 def write_report(run: Path) -> Path:
@@ -122,7 +122,10 @@ def _facts(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, An
         "has_enrolment": not data.enrolment.empty,
         "changes": uploads.changes(data.changed_uploads, data.manifest.service),
         "examples": examples.examples(data.folder, data.cloaks),
-        "pairs_min": BOOTSTRAP_MIN,
+        "share_method": wording.share_method(len(people)),
+        "shares_note": methods.shares_note(len(people)),
+        "median_method": methods.of_medians(len(people)),
+        "tests_note": methods.tests_note(len(people)),
         "points_max": figures.POINTS_MAX,
         "amplification": examples.AMPLIFICATION,
         "experiment": data.experiment,

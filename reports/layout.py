@@ -92,6 +92,8 @@ CHANGES = (
 )
 TESTS = (
     Column("arm", "Arm", words),
+    Column("over", "Goes by", words),
+    Column("units", "Of them with pairs", count),
     Column("pairs", "Pairs", count),
     Column("shift", "Median shift", signed),
     Column("ci_low", "95 % low", signed),

@@ -1,19 +1,25 @@
 """Paired tests between two answers to the same probes, and what they could have told."""
 
+import functools
 import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
-from reports.statistics import BOOTSTRAP_MIN, CONFIDENCE_LEVEL
+from reports.statistics import BOOTSTRAP_MIN, CONFIDENCE_LEVEL, PEOPLE_MIN, Interval, design_effects
+from reports.units import Units, Values
 
 POWER = 0.8
+SIGNIFICANCE = 0.05
+SIGNS_MIN = 6
+"""All of fewer signs are alike by chance more often than once in twenty cases: 2 in 2**5."""
 WALSH_MAX = 2000
+_EXACT_MAX = 50
+_FLIPS = 9999
+_SEED = 20210101
 _DIGITS = 9
-
-Values = NDArray[np.float64]
+_RANKS_WORTH = 3 / math.pi  # of normal values: Pitman's efficiency of Wilcoxon's test
 
 
 class Shift(NamedTuple):
@@ -22,6 +28,23 @@ class Shift(NamedTuple):
     value: float
     low: float
     high: float
+
+
+def score_test(changes: Units) -> float:
+    """Return the p value of the test that scores did not change.
+
+    Of one person it is Wilcoxon's over the probes, of several Student's over people, who are what
+    is drawn. (Wilcoxon's of eight people is never under 2 / 2**8, which Holm's factor takes above
+    .05 from seven tests on, whatever changed; of summaries by group Student's is robust: Hayes and
+    Moulton, 2017, chapter 10.) Missing where nothing changed, or of under PEOPLE_MIN people.
+    """
+    if not changes.are_people:
+        return wilcoxon(changes.sums)
+    if len(changes.sums) < PEOPLE_MIN or not changes.sums.any():
+        return math.nan
+    error, mean = changes.standard_error, changes.mean
+    ratio = abs(mean) / error if error else math.inf
+    return float(2 * stats.t.sf(ratio, len(changes.sums) - 1))
 
 
 def wilcoxon(changes: Values) -> float:
@@ -34,26 +57,84 @@ def wilcoxon(changes: Values) -> float:
     return float(stats.wilcoxon(changes).pvalue) if (changes != 0).any() else math.nan
 
 
+def recognition_test(lost: Values, gained: Values) -> float:
+    """Return the p value of the test that as many probes were lost as gained, shape (people,).
+
+    Of one person it is McNemar's exact test. Of several, each person's probes change sides
+    together: the net number gained has either sign with equal chance, exactly over all signs of
+    all people, or of _FLIPS drawn ones. With one probe a person that is McNemar's test again.
+    Missing where nothing changed, or of under SIGNS_MIN people.
+    """
+    if len(lost) < 2:
+        return mcnemar(int(lost.sum()), int(gained.sum()))
+    net = gained - lost
+    if len(net) < SIGNS_MIN or not net.any():
+        return math.nan
+    flipped = stats.permutation_test(
+        (net,), np.sum, permutation_type="samples", n_resamples=_FLIPS,
+        vectorized=True, rng=np.random.default_rng(_SEED),
+    )  # fmt: skip
+    return float(flipped.pvalue)
+
+
 def mcnemar(lost: int, gained: int) -> float:
     """Return the p value of McNemar's exact test, given how many went which way."""
     return float(stats.binomtest(lost, lost + gained).pvalue) if lost + gained else math.nan
 
 
+def share_change(lost: Values, gained: Values, asked: Values) -> Interval | None:
+    """Return the interval of the change of a share between paired answers, by person (people,).
+
+    Bonett and Price's (2012) adjusted Wald interval, which has a width also where nothing changed.
+    Of several people the counts are of as many independent probes as theirs are worth. None where
+    nobody was asked.
+    """
+    trials = asked.sum()
+    if not trials:
+        return None
+    counts = np.array([lost.sum(), gained.sum()])
+    share = counts / trials
+    if len(asked) > 1:
+        rest = trials - max(*counts, trials - counts.sum())
+        change = share[1] - share[0]
+        off = (gained - lost - change * asked)[:, None][asked > 0]
+        variance = np.array([share.sum() - change**2]).round(_DIGITS)
+        trials = trials / design_effects(off, variance, rest, asked[asked > 0])[0]
+    low, high = (share * trials + 1) / (trials + 2)
+    z = stats.norm.ppf((1 + CONFIDENCE_LEVEL) / 2)
+    middle, spread = high - low, math.sqrt((low + high - (high - low) ** 2) / (trials + 2))
+    return Interval(max(-1.0, float(middle - z * spread)), min(1.0, float(middle + z * spread)))
+
+
 def hodges_lehmann(changes: Values) -> Shift:
     """Return the median of all pairs' means, with the interval that Wilcoxon's test leaves.
 
-    The interval holds every shift that the test (normal approximation) does not reject. Missing
-    under BOOTSTRAP_MIN values, and above WALSH_MAX, whose pairs would be millions.
+    The interval holds every shift that the exact test does not reject, above _EXACT_MAX values its
+    normal approximation. Missing under BOOTSTRAP_MIN values, and above WALSH_MAX, whose pairs
+    would be millions; the interval is also under SIGNS_MIN.
     """
     count = len(changes)
     if not BOOTSTRAP_MIN <= count <= WALSH_MAX:
         return Shift(math.nan, math.nan, math.nan)
     first, second = np.triu_indices(count)
     walsh = np.sort((changes[first] + changes[second]) / 2)
-    z = stats.norm.ppf(1 - (1 - CONFIDENCE_LEVEL) / 2)
-    spread = math.sqrt(count * (count + 1) * (2 * count + 1) / 24)
-    cut = max(0, math.floor(len(walsh) / 2 - z * spread))
-    return Shift(float(np.median(walsh)), float(walsh[cut]), float(walsh[-1 - cut]))
+    cut, middle = _ranks_cut(count), float(np.median(walsh))
+    if cut < 0:
+        return Shift(middle, math.nan, math.nan)
+    return Shift(middle, float(walsh[cut]), float(walsh[-1 - cut]))
+
+
+@functools.cache
+def _ranks_cut(count: int) -> int:
+    """Return the largest sum of signed ranks that Wilcoxon's test rejects, -1 if it can't."""
+    tail = (1 - CONFIDENCE_LEVEL) / 2
+    if count > _EXACT_MAX:
+        spread = math.sqrt(count * (count + 1) * (2 * count + 1) / 24)
+        return math.floor(count * (count + 1) / 4 + stats.norm.ppf(tail) * spread)
+    chances = np.ones(1)
+    for rank in range(1, count + 1):
+        chances = np.convolve(chances, np.bincount([0, rank]) / 2)
+    return int(np.searchsorted(chances.cumsum(), tail, side="right")) - 1
 
 
 def holm(p_values: Values) -> Values:
@@ -68,9 +149,25 @@ def holm(p_values: Values) -> Values:
     return adjusted
 
 
-def smallest_detectable(changes: Values) -> float:
-    """Return the mean change that so many changes, so spread, would tell in 80 of 100 cases."""
-    if len(changes) < BOOTSTRAP_MIN:
+def smallest_detectable(changes: Units, tests: int) -> float:
+    """Return the mean change that the test of such units would tell in about 80 of 100 cases.
+
+    The test is `score_test`, at the level that Holm's first of so many `tests` has; values that
+    are ranked are worth a little less than as many that are averaged. Missing where no change
+    whatever would be told.
+    """
+    level, units = SIGNIFICANCE / max(1, tests), len(changes.sums)
+    if units < BOOTSTRAP_MIN or (not changes.are_people and 2 / 2.0**units >= level):
         return math.nan
-    z = stats.norm.ppf(1 - (1 - CONFIDENCE_LEVEL) / 2) + stats.norm.ppf(POWER)
-    return float(z * changes.std(ddof=1) / math.sqrt(len(changes)))
+    worth = 1.0 if changes.are_people else _RANKS_WORTH
+    return _told_errors(units * worth - 1, level) * changes.standard_error / math.sqrt(worth)
+
+
+@functools.cache
+def _told_errors(freedom: float, level: float) -> float:
+    """Return how many standard errors a mean must be off for Student's test to have its power."""
+    critical = stats.t.ppf(1 - level / 2, freedom)
+    told: float = optimize.brentq(
+        lambda off: stats.nct.sf(critical, freedom, off) - POWER, 0, 4 * critical + 10
+    )
+    return told

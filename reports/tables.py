@@ -1,12 +1,14 @@
 """The tables of a report as plain frames: one row per thing counted, missing = not applicable."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from audit.types import Outcome, Targets
 from reports.manifest import Manifest, ManifestArm
-from reports.statistics import median_interval, wilson
+from reports.statistics import Interval, median_interval, share_interval
 
 FACE_FOUND = (Outcome.MATCH, Outcome.OTHER_PERSON, Outcome.NO_MATCH)
 UNANSWERED = (Outcome.NO_FACE, Outcome.REFUSED, Outcome.ERROR)
@@ -17,8 +19,8 @@ PROBE = ["probe_sha256", "true_person"]
 def summarise(observations: pd.DataFrame, arms: Sequence[ManifestArm]) -> pd.DataFrame:
     """Return the contract's summary.csv: one row per arm, in order.
 
-    The protection success rate and its 95 % interval (Wilson) are over the probes in which the
-    service found a face; all else is counted beside them.
+    The protection success rate is over the probes in which the service found a face, its 95 %
+    interval Wilson's, or where several people are protected by people; all else is counted beside.
     """
     named = pd.Index([arm.name for arm in arms], name="arm")
     return _summaries(observations, arms, named)
@@ -39,7 +41,7 @@ def _summaries(
     count = groups[[*outcomes, "censored"]].sum().reindex(index, fill_value=0)
     faces = count[list(FACE_FOUND)].sum(axis=1)
     protected = faces - count[Outcome.MATCH]
-    intervals = [wilson(*pair) for pair in zip(protected.tolist(), faces.tolist(), strict=True)]
+    intervals = _intervals(observations, index)
     scores = groups["true_score"].agg(["mean", "median", "min", "max"]).reindex(index)
     arm_of = {arm.name: arm for arm in arms}
     told = [arm_of[name] for name in index.get_level_values("arm")]
@@ -65,6 +67,21 @@ def _summaries(
         index=index,
     )
     return table.reset_index()
+
+
+def _intervals(observations: pd.DataFrame, index: pd.Index) -> list[Interval | None]:
+    """Return the interval of the protection success rate for each entry of `index`."""
+    outcomes = observations["outcome"]
+    asked = outcomes.isin([str(outcome) for outcome in FACE_FOUND])
+    flags = observations.assign(asked=asked, missed=asked & (outcomes != Outcome.MATCH))
+    people = [*dict.fromkeys([*index.names, "true_person"])]
+    counts = flags.groupby(people, sort=False)[["missed", "asked"]].sum().reset_index()
+    rows = defaultdict[tuple[str, ...], list[tuple[float, float]]](list)
+    keys = zip(*(counts[name] for name in index.names), strict=True)
+    for key, missed, faces in zip(keys, counts["missed"], counts["asked"], strict=True):
+        rows[key].append((missed, faces))
+    found = {key: share_interval(*np.array(cells, float).T) for key, cells in rows.items()}
+    return [found.get(key if isinstance(key, tuple) else (key,)) for key in index]
 
 
 def faces_found(summary: pd.DataFrame) -> pd.Series:
@@ -112,13 +129,14 @@ def paired_scores(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFram
 
 
 def changes(pairs: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
-    """Return per cloaked arm the median paired change with its bootstrap interval."""
-    pairs = pairs[["arm", "change"]]
+    """Return per cloaked arm the median paired change with its interval (`median_interval`)."""
+    pairs = pairs[["arm", "true_person", "change"]]
     rows = []
     for arm in manifest.cloaked_arms:
-        change = of_arm(pairs, arm)["change"]
+        rows_of_arm = of_arm(pairs, arm)
+        change = rows_of_arm["change"]
         shown = change.dropna()
-        interval = median_interval(shown.tolist())
+        interval = median_interval(change, rows_of_arm["true_person"])
         rows.append(
             {
                 "arm": arm.name,

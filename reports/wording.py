@@ -41,7 +41,7 @@ def sentences(summary: pd.DataFrame, manifest: Manifest, people: int) -> tuple[S
         Sentence(
             is_control=arm.is_control,
             finding=_finding(arm, rows[arm.name], controls[arm.name], service, whom),
-            rate=_rate(arm, rows[arm.name]),
+            rate=_rate(arm, rows[arm.name], share_method(people)),
         )
         for arm in manifest.arms
     )
@@ -86,6 +86,11 @@ def notices(
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """Return a count with its noun."""
     return f"{count} {noun}" if count == 1 else f"{count} {nouns or noun + 's'}"
+
+
+def share_method(people: int) -> str:
+    """Name how the intervals of shares are made, of so many protected people."""
+    return "Wilson" if people < 2 else "by people"
 
 
 def percent(share: float) -> str:
@@ -144,7 +149,7 @@ def _confidence(arm: ManifestArm, row: _Row, control: _Row) -> str:
     return f"its confidence {moved} from {before:.3f} to {mean:.3f} on average{hidden}"
 
 
-def _rate(arm: ManifestArm, row: _Row) -> str:
+def _rate(arm: ManifestArm, row: _Row, method: str) -> str:
     beside = ((row["no_face"], "without a face"), (row["refused"], "refused"))
     aside = [f"{count} {what}" for count, what in beside if count]
     aside += [plural(row["errors"], "error")] if row["errors"] else []
@@ -154,7 +159,7 @@ def _rate(arm: ManifestArm, row: _Row) -> str:
     name = "Missed with nothing cloaked" if arm.is_control else "Protection success rate"
     interval = f"{percent(row['ci_low'])} to {percent(row['ci_high'])}"
     rate = percent(row["protection_success_rate"])
-    return f"{name}: {rate} (95 % interval, Wilson: {interval}).{tail}"
+    return f"{name}: {rate} (95 % interval, {method}: {interval}).{tail}"
 
 
 def _turning(by_threshold: pd.DataFrame, row: _Row, service: str) -> str:

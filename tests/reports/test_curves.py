@@ -6,18 +6,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reports
 from reports.curves import RANKS_MAX, _ranks, _thresholds
+from reports.statistics import share_interval
 
 HIGH = "fawkes-0.3-high"
 
 
 def answers(*rows: tuple[str, float | None, bool], threshold: float = 0.0) -> pd.DataFrame:
     columns = ["outcome", "true_score", "censored"]
-    return pd.DataFrame(rows, columns=columns).assign(threshold=threshold, rank=1.0)
+    told = pd.DataFrame(rows, columns=columns)
+    return told.assign(threshold=threshold, rank=1.0, true_person="Ada")
 
 
 def rate(table: pd.DataFrame, threshold: float, column: str = "most") -> float:
@@ -55,6 +57,7 @@ OUTCOMES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(OUTCOMES, min_size=1, max_size=30), st.floats(0, 1))
 def test_protection_only_grows_with_the_threshold(
     rows: list[tuple[str, float | None, bool]], threshold: float
@@ -67,6 +70,16 @@ def test_protection_only_grows_with_the_threshold(
     assert (table["most"] <= table["ci_high"] + 1e-9).all()
     unmatched = sum(outcome != "match" for outcome, _, _ in rows)
     assert table["most"].iloc[0] == pytest.approx(unmatched / len(rows))
+
+
+def test_of_several_people_the_rates_stay_and_the_intervals_go_by_people() -> None:
+    rows = answers(*[("match", 0.9, False)] * 6, *[("other_person", 0.1, False)] * 6)
+    several = rows.assign(true_person=["Ada"] * 6 + ["Eve"] * 6)
+    one, two = _thresholds(rows, "a"), _thresholds(several, "a")
+    assert one[["least", "most"]].equals(two[["least", "most"]])
+    ends = share_interval(np.array([0.0, 6.0]), np.array([6.0, 6.0]))
+    assert (two["ci_low"][0], two["ci_high"][0]) == ends
+    assert two["ci_high"][0] - two["ci_low"][0] > one["ci_high"][0] - one["ci_low"][0]
 
 
 def test_ranks_are_counted_among_the_probes_with_a_face() -> None:

@@ -11,11 +11,24 @@ from scipy.stats import ks_2samp
 
 from reports.statistics import (
     BOOTSTRAP_MIN,
-    mean_interval,
-    median_interval,
+    PEOPLE_MIN,
+    Interval,
     resampled_medians,
+    share_interval,
     wilson,
 )
+from reports.statistics import mean_interval as mean_interval_of
+from reports.statistics import median_interval as median_interval_of
+from reports.units import units
+
+
+def mean_interval(values: "pd.Series[float]", people: "pd.Series[str]") -> Interval | None:
+    return mean_interval_of(units(np.array(values, dtype=np.float64), people))
+
+
+def median_interval(values: list[float], *people: str) -> Interval | None:
+    series = pd.Series(values, dtype=float)
+    return median_interval_of(series, pd.Series(people or "Ada", index=series.index))
 
 
 @given(st.integers(0, 400), st.integers(1, 400))
@@ -58,9 +71,12 @@ def test_medians_are_distributed_as_those_of_resamples_that_are_drawn(count: int
     assert ks_2samp(medians, np.median(drawn, axis=1)).pvalue > 0.001
 
 
-@given(st.lists(st.integers(0, 20), min_size=5, max_size=40), st.randoms(use_true_random=False))
+@given(
+    st.lists(st.integers(0, 20).map(float), min_size=5, max_size=40),
+    st.randoms(use_true_random=False),
+)
 def test_the_median_interval_is_of_the_values_whatever_their_order(
-    values: list[int], shuffler: random.Random
+    values: list[float], shuffler: random.Random
 ) -> None:
     interval = median_interval(values)
     shuffled = values.copy()
@@ -95,3 +111,78 @@ def test_a_person_s_equal_probes_count_as_one(values: list[float], times: int) -
 def test_too_few_values_have_no_interval_of_the_mean() -> None:
     few = pd.Series([0.1] * (BOOTSTRAP_MIN - 1))
     assert mean_interval(few, pd.Series("Ada", index=few.index)) is None
+
+
+def test_a_person_left_alone_by_hidden_scores_does_not_turn_probes_into_people() -> None:
+    values = pd.Series([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, math.nan])
+    people = pd.Series(["Ada"] * 6 + ["Eve"])
+    assert mean_interval(values, people) is None
+    assert median_interval_of(values, people) is None
+
+
+COUNTS = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20)), min_size=2, max_size=12)
+
+
+@given(COUNTS)
+def test_a_share_s_interval_by_people_holds_the_share_and_is_no_narrower_than_wilsons(
+    counts: list[tuple[int, int]],
+) -> None:
+    asked = np.array([of for _, of in counts], float)
+    hits = np.minimum([few for few, _ in counts], asked)
+    low, high = share_interval(hits, asked) or (math.nan, math.nan)
+    narrow = wilson(int(hits.sum()), int(asked.sum())) or (math.nan, math.nan)
+    assert 0 <= low <= hits.sum() / asked.sum() <= high <= 1
+    assert high - low >= (narrow[1] - narrow[0]) * (1 - 1e-9)
+    turned = share_interval(asked - hits, asked)
+    assert turned == pytest.approx((1 - high, 1 - low), abs=1e-9)
+
+
+@pytest.mark.parametrize("people", range(2, 20))
+def test_where_everybody_is_alike_the_interval_is_about_the_exact_one_over_people(
+    people: int,
+) -> None:
+    low, high = share_interval(np.full(people, 10.0), np.full(people, 10.0)) or (0, 0)
+    exact = stats.binomtest(people, people).proportion_ci(0.95, method="exact").low
+    assert low == pytest.approx(exact, abs=0.03)
+    assert high == 1.0
+
+
+def test_independent_probes_of_many_people_have_wilsons_interval() -> None:
+    hits = np.random.default_rng(5).binomial(10, 0.3, 200).astype(float)
+    low, high = share_interval(hits, np.full(200, 10.0)) or (0, 0)
+    assert (low, high) == pytest.approx(wilson(int(hits.sum()), 2000), abs=0.003)
+
+
+@pytest.mark.parametrize("spread", [0.01, 0.2, 0.5])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_intervals_by_people_cover_the_share_however_alike_a_person_s_probes_are(
+    spread: float, share: float
+) -> None:
+    """`spread` is the correlation of two probes of a person; Wilson's over probes covers less."""
+    draw, cases, people, probes = np.random.default_rng(3), 500, 8, 10
+    pull = (1 - spread) / spread
+    own = draw.beta(share * pull, (1 - share) * pull, (cases, people))
+    hits = draw.binomial(probes, own).astype(float)
+    ends = [share_interval(row, np.full(people, float(probes))) or (0, 0) for row in hits]
+    covered = np.mean([low <= share <= high for low, high in ends])
+    assert covered >= 0.93
+
+
+def test_a_median_of_several_people_goes_by_people() -> None:
+    names = [f"p{number}" for number in range(8) for _ in range(10)]
+    values = np.repeat(np.arange(8.0), 10)  # a person's values are all alike
+    low, high = median_interval(values.tolist(), *names) or (math.nan, math.nan)
+    assert low <= 1
+    assert high >= 6
+    assert median_interval(values.tolist()) == pytest.approx((3, 4), abs=1)
+    few = 10 * (PEOPLE_MIN - 1)
+    assert median_interval(values.tolist()[:few], *names[:few]) is None
+
+
+@pytest.mark.parametrize("differ", [0.0, 0.5, 2.0])
+def test_intervals_of_medians_by_people_cover(differ: float) -> None:
+    draw = np.random.default_rng(9)
+    names = np.repeat([f"p{number}" for number in range(8)], 10).tolist()
+    values = differ * draw.normal(size=(300, 8, 1)) + draw.normal(size=(300, 8, 10))
+    ends = [median_interval(row.ravel().tolist(), *names) or (1, 0) for row in values]
+    assert np.mean([low <= 0 <= high for low, high in ends]) >= 0.9
