@@ -17,6 +17,7 @@ SIGNS_MIN = 6
 WALSH_MAX = 2000
 _EXACT_MAX = 50
 _FLIPS = 9999
+_SPREADS = 100
 _SEED = 20210101
 _DIGITS = 9
 _RANKS_WORTH = 3 / math.pi  # of normal values: Pitman's efficiency of Wilcoxon's test
@@ -165,9 +166,16 @@ def smallest_detectable(changes: Units, tests: int) -> float:
 
 @functools.cache
 def _told_errors(freedom: float, level: float) -> float:
-    """Return how many standard errors a mean must be off for Student's test to have its power."""
+    """Return how many standard errors a mean must be off for Student's test to have its power.
+
+    The standard error is itself estimated, so the power is averaged over what it may have been.
+    """
     critical = stats.t.ppf(1 - level / 2, freedom)
-    told: float = optimize.brentq(
-        lambda off: stats.nct.sf(critical, freedom, off) - POWER, 0, 4 * critical + 10
-    )
+    places = (np.arange(_SPREADS) + 0.5) / _SPREADS
+    spreads = np.sqrt(stats.chi2.ppf(places, freedom) / freedom)
+
+    def lacking(off: float) -> float:
+        return float(np.mean(stats.nct.sf(critical, freedom, off * spreads))) - POWER
+
+    told: float = optimize.brentq(lacking, 0, 10 * critical)
     return told

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from reports.compare_changes import changes
 from reports.compare_states import states
@@ -100,6 +101,86 @@ def test_an_interval_goes_by_people_where_there_are_several(make_runs: MakeRuns)
     # Totals of +0.5 and -0.5 of ten probes: a standard error of 0.1, one degree of freedom.
     reach = 0.1 * 12.7062
     assert (row["change_low"], row["change_high"]) == pytest.approx((-reach, reach), abs=1e-4)
+
+
+def of_people(count: int, moved: float, *, hidden: int = 0) -> Sequence[Answers]:
+    """Return two runs of `count` people with four probes, whose control moves by about `moved`."""
+    draw = np.random.default_rng(1)
+    names = [f"person {place}" for place in range(count) for _ in range(4)]
+    clean = draw.normal(0.8, 0.05, len(names))
+    own = draw.normal(moved, 0.01, count).repeat(4)
+    after = [
+        {"score": score, "person": who}
+        for score, who in zip((clean + own).tolist(), names, strict=True)
+    ]
+    for answer in after[:hidden]:
+        answer.pop("score")
+        answer.update(outcome="no_match", censored=True)
+    before = [
+        {"score": score, "person": who} for score, who in zip(clean.tolist(), names, strict=True)
+    ]
+    return {"control": before}, {"control": after}
+
+
+def test_several_people_are_tested_by_people(make_runs: MakeRuns) -> None:
+    row = table_of(make_runs(*of_people(8, -0.05))).loc["control"]
+
+    means = np.random.default_rng(1)
+    means.normal(0.8, 0.05, 32)
+    expected = stats.ttest_1samp(means.normal(-0.05, 0.01, 8), 0)
+    assert (row["people"], row["units"], row["pairs"]) == (8, 8, 32)
+    assert row["p"] == pytest.approx(expected.pvalue, rel=1e-3)
+    assert row["change_high"] == pytest.approx(expected.confidence_interval(0.95).high, abs=1e-5)
+    # Nobody was lost: eight people all alike, of whom Bonett and Price's interval makes ten.
+    assert row["rate_high"] == pytest.approx(1.96 * (0.2 / 10) ** 0.5, abs=1e-4)
+
+
+def test_too_few_people_have_no_test_and_the_sentence_says_so(make_runs: MakeRuns) -> None:
+    comparison = read_comparison(make_runs(*of_people(3, -0.2)), force=False)
+    table = changes(comparison)
+
+    (sentence,) = sentences(comparison, table)
+
+    assert table["p"].isna().all()
+    assert "fell by 0.2" in sentence.finding
+    assert sentence.finding.endswith("but 3 people are too few for a test.")
+
+
+@pytest.mark.parametrize(("hidden", "is_claimed"), [(1, True), (2, False)])
+def test_nothing_is_claimed_where_many_scores_are_hidden_in_one_run_only(
+    make_runs: MakeRuns, hidden: int, *, is_claimed: bool
+) -> None:
+    comparison = read_comparison(make_runs(*of_people(8, -0.05, hidden=hidden)), force=False)
+    table = changes(comparison)
+
+    (sentence,) = sentences(comparison, table)
+
+    assert table["hidden_once"].tolist() == [hidden]
+    assert table["change_low"].notna().tolist() == [is_claimed]
+    assert table["detectable"].notna().tolist() == [is_claimed]
+    if not is_claimed:
+        assert "of 32 probes 2 had a score hidden in one run only" in sentence.finding
+        assert "no interval: too many pairs are hidden" in sentence.detail
+
+
+def test_a_cloak_whose_scores_are_hidden_later_is_not_said_to_have_changed(
+    make_runs: MakeRuns,
+) -> None:
+    """The service drifted, and hides what fell: of the pairs that are left, few fell."""
+    first, later = drawn(-0.1, 0.0, seed=1)
+    arm = "fawkes-0.3-high"
+    shown = [
+        answer if answer["score"] > 0.5 else {"outcome": "no_match", "censored": True}
+        for answer in later[arm]
+    ]
+    comparison = read_comparison(make_runs(first, {**later, arm: shown}), force=False)
+    table = changes(comparison).set_index("arm")
+
+    sentence = sentences(comparison, table.reset_index())[1]
+
+    assert table["beyond_hidden_once"][arm] == sum("score" not in answer for answer in shown) > 2
+    assert table.loc[arm, ["beyond_low", "beyond_high", "beyond_p"]].isna().all()
+    assert "no change is claimed" in sentence.finding
 
 
 def drawn(drift: float, broken: float, seed: int) -> Sequence[Answers]:

@@ -92,6 +92,32 @@ def test_a_failing_control_is_warned_of(
 def test_several_people_are_not_called_the_person(make_run: Callable[..., Path]) -> None:
     lines, _ = said(make_run({"control": [{"score": 0.9}, {"score": 0.9, "person": "Eve"}]}))
     assert "recognised the right person in 2 of 2 probes" in lines[0]
+    # Two people, both recognised: about what Clopper and Pearson's interval of 0 in 2 holds.
+    assert (
+        "Missed with nothing cloaked: 0.0 % (95 % interval, by people: 0.0 % to 83.5 %)."
+        in lines[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("people", "words"),
+    [
+        (1, ("(Wilson)", "percentile bootstrap", "All goes by the probes", "McNemar")),
+        (4, ("95 % intervals by people", "Woodruff", "4 people are too few for tests (under 5).")),
+        (5, ("All goes by people", "5 people are too few for a test of recognition (under 6).")),
+        (8, ("Student's test over people", "Of 8 people, p of recognition is 0.0078 at least")),
+    ],
+)
+def test_the_page_says_whether_it_goes_by_people(
+    make_run: Callable[..., Path], people: int, words: Sequence[str]
+) -> None:
+    names = [f"person {place}" for place in range(people) for _ in range(8 // people)]
+    answers = [{"score": 0.9 - place / 100, "person": who} for place, who in enumerate(names)]
+    lower = [{"score": 0.7 - place / 99, "person": who} for place, who in enumerate(names)]
+    page = reports.build(make_run({"control": answers, HIGH: lower})).read_text(encoding="utf-8")
+    text = page.replace("&#39;", "'")
+    assert not [each for each in words if each not in text]
+    assert ("by people" in text) == (people > 1)
 
 
 def test_a_real_service_and_generated_people_are_told_apart(make_run: Callable[..., Path]) -> None:
