@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import reports
@@ -57,7 +57,6 @@ OUTCOMES = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(OUTCOMES, min_size=1, max_size=30), st.floats(0, 1))
 def test_protection_only_grows_with_the_threshold(
     rows: list[tuple[str, float | None, bool]], threshold: float

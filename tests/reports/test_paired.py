@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -155,7 +155,6 @@ def test_too_few_people_or_equal_ones_have_no_p_value() -> None:
     assert math.isnan(paired.recognition_test(np.ones(9), np.ones(9)))
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([-1, 0, 1]), min_size=6, max_size=12).filter(any))
 def test_with_a_probe_a_person_recognition_is_tested_by_mcnemar(net: list[int]) -> None:
     lost, gained = (np.array([float(each == side) for each in net]) for side in (-1, 1))
@@ -163,7 +162,6 @@ def test_with_a_probe_a_person_recognition_is_tested_by_mcnemar(net: list[int]) 
     assert paired.recognition_test(lost, gained) == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=6, max_size=9))
 def test_recognition_s_p_value_counts_the_signs_of_all_people(sides: list[tuple[int, int]]) -> None:
     lost, gained = np.array(sides, float).T
