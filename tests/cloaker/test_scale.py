@@ -2,8 +2,13 @@
 
 import hashlib
 import importlib.util
+import json
+import os
+import signal
 import socket
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +28,8 @@ from cloaker.pipeline import cloak_here
 from datasets import generated
 from datasets.carried import carried
 from datasets.photos import pixels
+
+Audit = Callable[..., "subprocess.CompletedProcess[str]"]
 
 PHOTOS, BATCH = 6, 1
 NAME = "bundled-conv"
@@ -93,8 +100,28 @@ class Nodes:
             self._cluster.remove_node(self._second, allow_graceful=False)
         self._second = None
 
+    def workers(self) -> list[int]:
+        """Return the processes that cloak at this moment."""
+        raylets = [
+            node.all_processes["raylet"][0].process.pid for node in self._cluster.list_all_nodes()
+        ]
+        return [
+            int(child)
+            for raylet in raylets
+            for children in Path(f"/proc/{raylet}/task").glob("*/children")
+            for child in children.read_text().split()
+            if b"_cloaked" in _command_line(child)
+        ]
+
     def end(self) -> None:
         self._cluster.shutdown()
+
+
+def _command_line(process: str) -> bytes:
+    try:
+        return Path("/proc", process, "cmdline").read_bytes()
+    except OSError:  # it has just ended
+        return b""
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +207,60 @@ def test_a_batch_that_was_begun_again_takes_its_steps_back(nodes: Nodes) -> None
         steps.tell()
     told = [more for more in told if more]
     assert told == [5, 3, -6, 3 * 20 - 2]
+
+
+def written(folder: Path) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
+    """Return the photos by person and name, and the records without the time that they took."""
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.png")
+    }
+    lines = (folder / "cloaks.jsonl").read_text().splitlines()
+    return files, [json.loads(line) | {"seconds": 0} for line in lines]
+
+
+@needs_ray
+@pytest.mark.filterwarnings("ignore")
+def test_the_command_writes_the_bytes_of_one_machine_though_a_worker_is_killed(
+    audit_here: Audit,
+    people: dict[str, list[Photo]],
+    nodes: Nodes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = people[next(iter(people))][0].path.parent.parent
+    asked = ["cloak", str(folder), "--level", "min", "--network", NAME]
+    here = audit_here(*asked, "--out", "here", AUDIT_CACHE=str(tmp_path / "cache-here"))
+    assert here.returncode == 0, here.stderr
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "faces").symlink_to(tmp_path / "cache-here" / "faces")
+    monkeypatch.setenv("AUDIT_CACHE", str(cache))
+
+    there = subprocess.Popen(
+        [sys.executable, "-m", "audit", *asked, "--out", "there", "--ray", nodes.address],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (at_work := nodes.workers()):
+        assert there.poll() is None, "it ended before there was a worker to kill"
+        time.sleep(0.002)
+    os.kill(at_work[0], signal.SIGKILL)
+    _, said = there.communicate()
+
+    assert there.returncode == 0, said
+    assert written(tmp_path / "there") == written(tmp_path / "here")
+    lines = said.splitlines()
+    assert all(line.startswith(("photos checked: ", "steps of cloaking: ")) for line in lines), said
+    steps = 20 * sum(map(len, people.values()))
+    assert lines[-1].startswith(f"steps of cloaking: {steps} of {steps}, ")
+    # What the cluster made, this machine finds in the cache.
+    again = audit_here(*asked, "--out", "again")
+    assert again.returncode == 0, again.stderr
+    kept = {path.stat().st_ino for path in (cache / "cloaks").rglob("*.png")}
+    made = {path.stat().st_ino for path in (tmp_path / "there").rglob("*.png")}
+    assert {path.stat().st_ino for path in (tmp_path / "again").rglob("*.png")} == made <= kept
 
 
 @needs_ray
