@@ -1,7 +1,6 @@
 """From the ledger's answers to observations: one row per probe photo and arm."""
 
 import csv
-import io
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -196,8 +195,18 @@ def to_csv(observations: Sequence[Mapping[str, Any]]) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Return a CSV table with a header, also when it has no rows."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    lines = _Lines()
+    writer = csv.DictWriter(lines, columns)
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue()
+    return "".join(lines)
+
+
+class _Lines(list[str]):
+    """Rows that the csv module ends in CR and LF, ended in LF alone.
+
+    If it is to end them so itself, it leaves a lone carriage return in a cell unquoted.
+    """
+
+    def write(self, row: str) -> None:
+        self.append(row.removesuffix("\r\n") + "\n")
