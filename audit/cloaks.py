@@ -1,5 +1,6 @@
 """The cloaking stage of a run: its jobs done into files, or found done already."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -80,12 +81,14 @@ def cloak_all(
     private_folder(folder.cloaked)
     files = defaultdict[str, dict[str, Path]](dict)
     rows: list[CloakedPhoto] = []
+    startup_s: dict[str, list[float]] = defaultdict(list)
     for job in jobs(experiment, folder.cloaked, prepared, weights):
-        made = cloak_job(job, prepared, networks, device, progress)
+        made = cloak_job(job, prepared, networks, device, progress, startup_s[job.name])
         for arm in job.arms:
             files[arm].update({row.source_sha256: job.folder / row.file for row in made})
         rows.extend(_in_run(row, job, folder) for row in made)
     _keep_examples(folder, prepared, rows)
+    manifest.Manifest(folder).update(cloaking_startup_s=startup_s)
     # Last, because it tells a resumed run that this stage is over.
     write_jsonl(folder.cloaks, (asdict(row) for row in rows))
     return files
@@ -140,8 +143,12 @@ def cloak_job(
     networks: Sequence["EmbeddingNetwork"],
     device: str,
     progress: Progress,
+    startup_s: list[float],
 ) -> list[CloakedPhoto]:
-    """Cloak the photos of a job. Raises UserError naming those that can't be cloaked."""
+    """Cloak the photos of a job. Raises UserError naming those that can't be cloaked.
+
+    `startup_s` gets the seconds to the first step of each person's photos.
+    """
     steps = int(job.cloak.parameters["steps"])
     total = sum(len(photos) for photos in job.photos.values()) * steps
     made: list[CloakedPhoto] = []
@@ -153,15 +160,29 @@ def cloak_job(
                 networks,
                 device=device,
                 generated_set=prepared.photo_set.generated,
-                on_progress=_counted_from(len(made) * steps, advance),
+                on_progress=_Steps(len(made) * steps, steps, advance, startup_s),
             )
             _refuse_failures(result.failures, job)
             made.extend(result.cloaked)
     return made
 
 
-def _counted_from(before: int, advance: Advance) -> Callable[[int, int], None]:
-    return lambda done, _total: advance(before + done)
+class _Steps:
+    """Counts a person's steps on from those before, and times the first that is really taken.
+
+    A photo from the cache counts as all its steps at once.
+    """
+
+    def __init__(self, before: int, each: int, advance: Advance, startup_s: list[float]) -> None:
+        self._before, self._each, self._advance = before, each, advance
+        self._began, self._startup_s = time.monotonic(), startup_s
+        self._is_under_way = False
+
+    def __call__(self, done: int, _total: int) -> None:
+        if done % self._each and not self._is_under_way:
+            self._is_under_way = True
+            self._startup_s.append(round(time.monotonic() - self._began, 3))
+        self._advance(self._before + done)
 
 
 def cloak_person(

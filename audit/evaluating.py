@@ -175,7 +175,7 @@ def _arms(
     for name in dict.fromkeys(experiment.network):
         for arm in cloaked:
             job = _job(experiment, arm, prepared, networks[name], out / "cloaked" / name / arm.name)
-            made = cloaks.cloak_job(job, prepared, [networks[name]], device, progress)
+            made = cloaks.cloak_job(job, prepared, [networks[name]], device, progress, [])
             yield _CloakedArm(arm, name, _photos(job, made), _dssim(made))
 
 

@@ -163,7 +163,7 @@ class Executor:
         operation = row.call.operation
         with self._spending(operation):
             slot = self._pacing.reserve(operation)
-            self.ledger.sent(row.seq, utc(self._clock.now()))
+            self.ledger.sent(row.seq, utc(max(slot.at, self._clock.now())))
         try:
             slot.wait()
         except BaseException:

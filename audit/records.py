@@ -17,7 +17,7 @@ from audit.ledger import Ledger
 from audit.plan import price_usd
 from audit.preparation import Prepared
 from audit.types import SCHEMA_VERSION, Arm
-from providers.base import Provider
+from providers.base import Provider, Tier
 
 _log = logging.getLogger("audit")
 
@@ -117,6 +117,7 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
             "gallery": experiment.gallery_kind or "",
             "service_model": (notes.get("service") or {}).get("service_model", ""),
             "tier": services.tier_of(experiment).name,
+            "limits": _limits(services.tier_of(experiment)),
             "priced_on": capabilities.priced_on,
             "recogniser": experiment.recogniser if here else "",
             "matching": experiment.matching if here else "",
@@ -131,6 +132,15 @@ def describe(experiment: Experiment, folder: RunFolder, prepared: Prepared) -> N
             "decoy_photos": sum(map(len, split.decoy.values())),
         },
     )
+
+
+def _limits(tier: Tier) -> list[dict[str, Any]]:
+    """Return what the tier allows: each operation of a pattern by itself, "" all others together."""
+    return [
+        {"operations": operations, "calls": rate.calls, "per_s": rate.per_s}
+        for operations, rates in (*tier.operation_rates.items(), ("", tier.rates))
+        for rate in rates
+    ]
 
 
 def _networks(experiment: Experiment, notes: manifest.Manifest) -> dict[str, Any]:

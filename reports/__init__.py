@@ -1,6 +1,6 @@
 """Reports, made from a run folder alone.
 
-Importing this package is cheap: pandas, matplotlib and seaborn come with the first call.
+Importing this package is cheap: pandas and matplotlib come with the first call.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from reports.compare_page import ComparisonReport
-    from reports.run_folder import RunData
+    from reports.report_tables import Report
 
 __all__ = ["build", "compare", "export", "load"]
 
@@ -38,14 +38,15 @@ def compare(
     return write_comparison(runs, to, force=force, against=against)
 
 
-def load(run: Path) -> "RunData":
-    """Read a run folder: observations, cloaks, photos and one summary row per arm.
+def load(run: Path) -> "Report":
+    """Read a run folder: observations, cloaks, photos, and every table of its report.
 
-    Raises UserError naming the file that is missing or broken.
+    The tables are reckoned when `tables` is first asked for. Raises UserError naming the file that
+    is missing or broken.
     """
-    from reports.run_folder import read_run
+    from reports.report_tables import read_report
 
-    return read_run(run)
+    return read_report(run)
 
 
 def export(run: Path, file_format: str, out: Path) -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""The figures of a comparison as SVG text: changes with their intervals, arms over time."""
+"""The figures of a comparison: changes with their intervals, arms over time."""
 
 import math
 from collections.abc import Sequence
@@ -14,10 +14,11 @@ from reports.drawing import (
     INK,
     RULE,
     WARNING,
+    Drawn,
     drawing,
+    drawn,
     label_rows,
     stacked,
-    svg,
 )
 
 _PANEL_ROWS = 2.2
@@ -29,7 +30,7 @@ _ENDS = {
 """Of each measure drawn over time: the columns with the ends of its interval."""
 
 
-def changes(table: pd.DataFrame, description: str) -> str:
+def changes(table: pd.DataFrame, description: str) -> Drawn:
     """Draw each arm's change of score, and the cloaked arms' beyond the control's, by service."""
     groups = list(table.groupby("service", sort=False))
     with drawing("changes"):
@@ -44,7 +45,7 @@ def changes(table: pd.DataFrame, description: str) -> str:
         panels[-1].xaxis.set_major_locator(MaxNLocator(_TICKS_MAX, steps=[1, 2, 5, 10]))
         panels[-1].margins(x=0.12)
         panels[-1].set_xlabel("Change of the true person's score")
-        return svg(figure, "changes", description)
+        return drawn(figure, "changes", description)
 
 
 def _lines(rows: pd.DataFrame) -> list[tuple[str, Sequence[float], str]]:
@@ -77,7 +78,7 @@ def _interval(panel: Axes, place: int, values: Sequence[float], colour: str) -> 
 
 def trend(
     table: pd.DataFrame, shifts: pd.DataFrame, measure: str, name: str, description: str
-) -> str:
+) -> Drawn:
     """Draw a measure of each arm over time, the control's in grey, one panel a service and arm.
 
     Dashed lines stand where the service told another model, rings where `shifts` (service, arm,
@@ -99,7 +100,7 @@ def trend(
                 panel.axvline(day, color=INK, linewidth=1, linestyle=(0, (4, 3)))
             _rings(panel, rows, shifts[shifts["measure"] == measure], measure)
             _axes(panel)
-        return svg(figure, name, description)
+        return drawn(figure, name, description)
 
 
 def _line(panel: Axes, rows: pd.DataFrame, measure: str, colour: str) -> None:
@@ -128,7 +129,7 @@ def _day(days: float) -> str:
     return datetime.fromtimestamp(days * 86400, UTC).date().isoformat()
 
 
-def published(rows: pd.DataFrame, name: str, description: str) -> str:
+def published(rows: pd.DataFrame, name: str, description: str) -> Drawn:
     """Draw a run's mean scores beside those that a study printed, one row per printed number."""
     shown = rows[rows["quantity"] == "mean_score"].to_dict("records")
     with drawing(name):
@@ -142,4 +143,4 @@ def published(rows: pd.DataFrame, name: str, description: str) -> str:
                 panel.plot([row["measured"]], [place], "o", color=CLOAKED, markersize=6,
                            gid=f"panel-0-measured-{place}")  # fmt: skip
         panel.set_xlabel("Mean score of the true person")
-        return svg(figure, name, description)
+        return drawn(figure, name, description)

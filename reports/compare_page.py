@@ -11,6 +11,7 @@ import pandas as pd
 from reports import compare_changes, compare_figures, compare_layout, compare_states, compare_tables
 from reports import compare_wording as wording
 from reports.comparison import Comparison, read_comparison
+from reports.drawing import Drawn
 from reports.layout import Table, table
 from reports.pages import render, write_page
 from reports.published_results import Study, beside, read_study, setups
@@ -73,7 +74,7 @@ def _frames(comparison: Comparison, studies: Sequence[Study]) -> Mapping[str, pd
 
 def _figures(
     comparison: Comparison, frames: Mapping[str, pd.DataFrame], studies: Sequence[Study]
-) -> Mapping[str, str]:
+) -> Mapping[str, Drawn]:
     drawn = {}
     if not frames["changes"].empty:
         drawn["changes"] = compare_figures.changes(
@@ -99,7 +100,7 @@ def _figures(
 def _page(
     comparison: Comparison,
     frames: Mapping[str, pd.DataFrame],
-    drawn: Mapping[str, str],
+    drawn: Mapping[str, Drawn],
     sentences: Sequence[wording.Sentence],
     studies: Sequence[Study],
 ) -> str:
@@ -126,7 +127,7 @@ def _page(
 
 
 def _contents(
-    drawn: Mapping[str, str], frames: Mapping[str, pd.DataFrame], studies: Sequence[Study]
+    drawn: Mapping[str, Drawn], frames: Mapping[str, pd.DataFrame], studies: Sequence[Study]
 ) -> Sequence[tuple[str, str]]:
     """Return the sections that the page has: where they are and what they are called."""
     sections = (

@@ -7,46 +7,47 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from reports.drawing import CLOAKED, CONTROL, drawing, stacked, svg
+from reports.drawing import CLOAKED, CONTROL, Drawn, drawing, drawn, legend, stacked
 from reports.figures import POINTS_MAX
 from reports.manifest import Manifest, ManifestArm
 from reports.tables import of_arm
 
-_ROWS = 3.4  # how many rows of other figures a panel of lines is high
+ROWS = 3.4  # how many rows of other figures a panel of lines is high
 _DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1, 2)))
 _SEED = 20210101
 
 
-def by_threshold(table: pd.DataFrame, manifest: Manifest, description: str) -> str:
+def by_threshold(table: pd.DataFrame, manifest: Manifest, description: str) -> Drawn:
     """Draw each arm's protection success rate against the threshold, with its interval."""
     return _lines(table, manifest, "threshold", ("Threshold", "Not recognised"), description)
 
 
-def by_rank(table: pd.DataFrame, manifest: Manifest, description: str) -> str:
+def by_rank(table: pd.DataFrame, manifest: Manifest, description: str) -> Drawn:
     """Draw the share of probes whose person is among the first so many (CMC)."""
     return _lines(table, manifest, "rank", ("Rank of the person", "Among the first"), description)
 
 
 def _lines(
     table: pd.DataFrame, manifest: Manifest, name: str, labels: tuple[str, str], description: str
-) -> str:
+) -> Drawn:
     groups = manifest.groups
     with drawing(name):
-        figure, panels = stacked([_ROWS] * len(groups))
+        figure, panels = stacked([ROWS] * len(groups))
         for panel, group in zip(panels, groups, strict=True):
             panel.set_title(group.title, parse_math=False)
             for number, (arm, label) in enumerate(zip(group.arms, group.labels, strict=True)):
-                _line(panel, of_arm(table, arm), name, label, _look(arm, number))
+                _line(panel, of_arm(table, arm), name, label, look(arm, number))
             panel.set_ylim(-0.03, 1.03)
             panel.set_yticks(np.linspace(0, 1, 6), [f"{tick} %" for tick in range(0, 101, 20)])
             panel.set_ylabel(labels[1])
             panel.grid(visible=True, axis="both")
-            panel.legend(loc="best", frameon=False, fontsize=8.5)
+            legend(panel)
         panels[-1].set_xlabel(labels[0])
-        return svg(figure, name, description)
+        return drawn(figure, name, description)
 
 
-def _look(arm: ManifestArm, number: int) -> dict[str, Any]:
+def look(arm: ManifestArm, number: int) -> dict[str, Any]:
+    """Return how the line of a group's arm looks, the control's grey and all others dashed apart."""
     if arm.is_control:
         return {"color": CONTROL, "linestyle": _DASHES[number % len(_DASHES)]}
     return {"color": CLOAKED, "linestyle": _DASHES[(number - 1) % len(_DASHES)]}
@@ -64,14 +65,14 @@ def _line(panel: Axes, rows: pd.DataFrame, name: str, label: str, look: dict[str
     panel.fill_between(x, low, high, step="post", alpha=0.14, linewidth=0, color=look["color"])
 
 
-def slopes(pairs: pd.DataFrame, manifest: Manifest, description: str) -> str:
+def slopes(pairs: pd.DataFrame, manifest: Manifest, description: str) -> Drawn:
     """Draw a line per probe from its score in the control to that in each arm of a level.
 
     Of very many probes POINTS_MAX are drawn, chosen at random.
     """
     groups = manifest.groups
     with drawing("slopes"):
-        figure, panels = stacked([_ROWS] * len(groups))
+        figure, panels = stacked([ROWS] * len(groups))
         for panel, group in zip(panels, groups, strict=True):
             panel.set_title(group.title, parse_math=False)
             panel.set_xticks(range(len(group.arms)), group.labels, parse_math=False)
@@ -82,7 +83,7 @@ def slopes(pairs: pd.DataFrame, manifest: Manifest, description: str) -> str:
             panel.tick_params(labelbottom=True)
             for number, arm in enumerate(group.arms[1:], start=1):
                 _slopes(panel, of_arm(pairs, arm), number)
-        return svg(figure, "slopes", description)
+        return drawn(figure, "slopes", description)
 
 
 def _slopes(panel: Axes, rows: pd.DataFrame, at: int) -> None:

@@ -30,11 +30,11 @@ def by_threshold(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFrame
 def _thresholds(rows: pd.DataFrame, arm: str) -> pd.DataFrame:
     found, faces = _faces(rows)
     matched = found["outcome"] == Outcome.MATCH
-    recognised = _reaching(found[matched], "true_score", THRESHOLDS, rows)
+    recognised = reaching(found[matched], "true_score", THRESHOLDS, rows)
     unknown = found[(found["outcome"] == Outcome.NO_MATCH) & found["censored"]]
     hidden = unknown.assign(threshold=unknown["threshold"].fillna(0.0))
     above = np.nextafter(THRESHOLDS, np.inf)
-    may_be = _reaching(hidden, "threshold", above, rows)
+    may_be = reaching(hidden, "threshold", above, rows)
     most = faces[:, None] - recognised
     return _rates(arm, "threshold", THRESHOLDS, most - may_be, most, faces)
 
@@ -51,7 +51,7 @@ def _ranks(rows: pd.DataFrame, arm: str) -> pd.DataFrame:
     found, faces = _faces(rows)
     ranks = np.arange(1, RANKS_MAX + 1)
     known = found.dropna(subset="rank")
-    among = _reaching(known.assign(rank=-known["rank"]), "rank", -ranks, rows)
+    among = reaching(known.assign(rank=-known["rank"]), "rank", -ranks, rows)
     return _rates(arm, "rank", ranks, among, among, faces)
 
 
@@ -61,7 +61,7 @@ def _faces(rows: pd.DataFrame) -> tuple[pd.DataFrame, Values]:
     return rows[found], by_person(found.to_numpy(), rows["true_person"])
 
 
-def _reaching(found: pd.DataFrame, column: str, at: Places, rows: pd.DataFrame) -> Values:
+def reaching(found: pd.DataFrame, column: str, at: Places, rows: pd.DataFrame) -> Values:
     """Return how many of each person's values are so large or larger, (people, places)."""
     values = dict(iter(found.groupby("true_person")[column]))
     nothing = pd.Series(dtype=float)

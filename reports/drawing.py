@@ -1,4 +1,4 @@
-"""What all figures share: one size, one palette, and SVG text with equal bytes for equal rows.
+"""What all figures share: one size, one palette, SVG and PNG with equal bytes for equal rows.
 
 Every figure is narrow enough for a phone and grows downwards. Its colours are few and fixed, so
 that the page's style sheet can swap them in the dark.
@@ -10,16 +10,22 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
+from typing import Any, NamedTuple
 
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 # Okabe and Ito's palette: told apart by colour-blind readers. CONTROL is between both papers.
 INK, RULE, CONTROL, CLOAKED, WARNING = "#20262d", "#c9ced4", "#7b848e", "#0072b2", "#d55e00"
-WIDTH_INCH = 5.2
+WIDTH_INCH = 4.6
 ROW_INCH = 0.52
+_PNG_DOTS_PER_INCH = 200
+_PNG_SIDE_MAX_PX = 20_000
+_LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 8.5}
 _STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -45,8 +51,14 @@ _STYLE = {
     "axes.axisbelow": True,
     "grid.color": RULE,
     "grid.linewidth": 0.5,
-    "figure.constrained_layout.use": True,
 }
+
+
+class Drawn(NamedTuple):
+    """A figure, as SVG text for a page and as PNG for a paper or a talk."""
+
+    svg: str
+    png: bytes
 
 
 @contextmanager
@@ -54,18 +66,16 @@ def drawing(name: str) -> Iterator[None]:
     """Draw with matplotlib's own defaults, whatever the user's settings are."""
     style = {**_STYLE, "svg.hashsalt": name}
     with matplotlib.style.context(style, after_reset=True), warnings.catch_warnings():
-        # seaborn 0.13 calls matplotlib with an argument that 3.13 removes; and readers' fonts,
-        # not ours, draw the letters that ours lacks.
-        warnings.filterwarnings("ignore", message="vert: bool")
+        # Readers' fonts, not ours, draw the letters that ours lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
-def stacked(sizes: Sequence[float]) -> tuple[Figure, list[Axes]]:
+def stacked(sizes: Sequence[float], *, sharex: bool = True) -> tuple[Figure, list[Axes]]:
     """Return a figure of panels one below the other, each with room for so many rows."""
     height = sum(ROW_INCH * size + 0.5 for size in sizes) + 0.3
-    figure = Figure(figsize=(WIDTH_INCH, height))
-    axes = figure.subplots(len(sizes), sharex=True, height_ratios=list(sizes), squeeze=False)
+    figure = Figure(figsize=(WIDTH_INCH, height), layout="constrained")
+    axes = figure.subplots(len(sizes), sharex=sharex, height_ratios=list(sizes), squeeze=False)
     panels = list(axes[:, 0])
     for number, panel in enumerate(panels):
         panel.set_gid(f"panel-{number}")
@@ -77,6 +87,17 @@ def label_rows(panel: Axes, labels: Sequence[str]) -> None:
     wrapped = [label.replace(", ", ",\n", 1) for label in labels]
     panel.set_yticks(range(len(labels)), wrapped, parse_math=False)
     panel.set_ylim(len(labels) - 0.5, -0.5)
+
+
+def legend(place: Axes | Figure) -> None:
+    """Name what has a label: a panel's lines in it, or the first panel's marks below the figure."""
+    if isinstance(place, Axes):
+        names = place.legend(loc="best", **_LEGEND)
+    else:
+        handles, labels = place.axes[0].get_legend_handles_labels()
+        names = place.legend(handles, labels, loc="outside lower left", ncols=2, **_LEGEND)
+    for text in names.get_texts():
+        text.set_parse_math(False)
 
 
 def markers(
@@ -98,15 +119,32 @@ def markers(
     )  # fmt: skip
 
 
-def svg(figure: Figure, name: str, description: str) -> str:
-    """Return the figure as SVG that says what it shows, its ids unique within a page."""
+def drawn(figure: Figure, name: str, description: str) -> Drawn:
+    """Return the figure as SVG that says what it shows, its ids unique within a page, and as PNG.
+
+    Neither tells when or with which version it was drawn.
+    """
+    png = _png(figure)
+    figure.set_layout_engine(None)  # it is laid out now: to do it again takes as long
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
     text = buffer.getvalue()
     body = re.sub(r"<[^>]*>", lambda tag: _own_ids(tag.group(), name), text[text.index("<svg") :])
     label = escape(description, quote=True)
-    return body.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return Drawn(body.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1), png)
+
+
+def _png(figure: Figure) -> bytes:
+    """Lay the figure out, draw it and return it as PNG without any metadata."""
+    figure.dpi = min(_PNG_DOTS_PER_INCH, _PNG_SIDE_MAX_PX / figure.get_figheight())
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    buffer = io.BytesIO()
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    picture = Image.fromarray(pixels).convert("RGB")
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def _own_ids(tag: str, name: str) -> str:

@@ -13,7 +13,8 @@ import pyarrow.parquet
 from audit.errors import UserError
 from audit.types import SCHEMA_VERSION
 from reports import schema
-from reports.flat_files import csv_bytes, read_calls, write_all
+from reports.flat_files import csv_bytes, write_all
+from reports.ledger_rows import read_calls
 from reports.run_folder import (
     csv_table,
     read_changed_uploads,

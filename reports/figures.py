@@ -1,11 +1,10 @@
-"""The figures of a report as SVG text, one row per arm."""
+"""The figures of a report, one row per arm."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 
 from reports.drawing import (
@@ -14,11 +13,12 @@ from reports.drawing import (
     INK,
     RULE,
     WARNING,
+    Drawn,
     drawing,
+    drawn,
     label_rows,
     markers,
     stacked,
-    svg,
 )
 from reports.manifest import Manifest, ManifestArm
 from reports.tables import faces_found, of_arm
@@ -28,7 +28,7 @@ _SEED = 20210101
 POINTS_MAX = 500
 
 
-def scores(observations: pd.DataFrame, manifest: Manifest, description: str) -> str:
+def scores(observations: pd.DataFrame, manifest: Manifest, description: str) -> Drawn:
     """Draw the true person's scores: a box per arm and a point per probe, level by level.
 
     Scores that the service hid stand in a strip of their own, left of the axis.
@@ -52,10 +52,10 @@ def scores(observations: pd.DataFrame, manifest: Manifest, description: str) -> 
         panels[-1].set_xlabel("Score of the true person")
         if any_hidden:
             _name_hidden(panels[-1])
-        return svg(figure, "scores", description)
+        return drawn(figure, "scores", description)
 
 
-def protection(summary: pd.DataFrame, manifest: Manifest, description: str) -> str:
+def protection(summary: pd.DataFrame, manifest: Manifest, description: str) -> Drawn:
     """Draw each arm's protection success rate with its interval."""
     groups = manifest.groups
     table = summary.assign(faces=faces_found(summary)).set_index("arm").to_dict("index")
@@ -70,10 +70,10 @@ def protection(summary: pd.DataFrame, manifest: Manifest, description: str) -> s
             panel.set_xlim(-0.03, 1.03)
             panel.set_xticks(np.linspace(0, 1, 6), [f"{tick} %" for tick in range(0, 101, 20)])
         panels[-1].set_xlabel("Protection success rate")
-        return svg(figure, "protection", description)
+        return drawn(figure, "protection", description)
 
 
-def change(pairs: pd.DataFrame, table: pd.DataFrame, manifest: Manifest, description: str) -> str:
+def change(pairs: pd.DataFrame, table: pd.DataFrame, manifest: Manifest, description: str) -> Drawn:
     """Draw every probe's change of score from the control, with the median and its interval."""
     groups = [(group.title, group.arms[1:], group.labels[1:]) for group in manifest.groups]
     pairs = pairs[["arm", "change"]]
@@ -93,7 +93,7 @@ def change(pairs: pd.DataFrame, table: pd.DataFrame, manifest: Manifest, descrip
                 _median(panel, row, measured[arm.name])
             panel.set_xlim(min(least, 0) - 0.05, max(most, 0) + 0.05)
         panels[-1].set_xlabel("Change of the true person's score from the control")
-        return svg(figure, "change", description)
+        return drawn(figure, "change", description)
 
 
 def _colour(arm: ManifestArm) -> str:
@@ -112,16 +112,15 @@ def _rate_label(label: str, measured: Mapping[Hashable, Any]) -> str:
 
 
 def _boxes(panel: Axes, rows: Sequence[pd.DataFrame], colours: Sequence[str]) -> None:
-    parts = [chosen.assign(row=row) for row, chosen in enumerate(rows)]
-    data = pd.concat(parts).dropna(subset="true_score")[["row", "true_score"]]
-    if data.empty:
-        return
-    order = list(range(len(rows)))
-    sns.boxplot(
-        data=data, x="true_score", y="row", hue="row", order=order, hue_order=order,
-        palette=list(colours), orient="h", width=0.62, fill=False, linewidth=1.1,
-        showfliers=False, legend=False, ax=panel,
-    )  # fmt: skip
+    for row, (chosen, colour) in enumerate(zip(rows, colours, strict=True)):
+        values = chosen["true_score"].dropna().to_numpy(float)
+        if not len(values):
+            continue
+        look = {"color": colour, "linewidth": 1.1}
+        panel.boxplot(
+            values, positions=[row], orientation="horizontal", widths=0.62, showfliers=False,
+            manage_ticks=False, boxprops=look, medianprops=look, whiskerprops=look, capprops=look,
+        )  # fmt: skip
 
 
 def _points(

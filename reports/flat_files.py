@@ -1,7 +1,6 @@
-"""Files that leave this room, each whole or not at all; CSV; and the ledger's calls."""
+"""Files that leave this room, each whole or not at all; and CSV."""
 
 import contextlib
-import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,24 +9,9 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import compute
 
-from audit.errors import Stopped, UserError
+from audit.errors import Stopped
 
 _ROWS_AT_ONCE = 100_000
-
-
-def read_calls(run: Path) -> pd.DataFrame:
-    """Read the ledger's calls, whatever their columns; the ledger is opened for reading only."""
-    path = run / "ledger.db"
-    if not path.is_file():
-        raise _unreadable(path, "the file is missing")
-    try:
-        uri = f"{path.resolve().as_uri()}?mode=ro"
-        with contextlib.closing(sqlite3.connect(uri, uri=True)) as ledger:
-            cursor = ledger.execute("SELECT * FROM calls ORDER BY seq")
-            names = [column[0] for column in cursor.description]
-            return pd.DataFrame(cursor.fetchall(), columns=names)
-    except sqlite3.Error as error:
-        raise _unreadable(path, str(error)) from error
 
 
 def write_all(files: Mapping[Path, bytes], remedy: str) -> None:
@@ -89,11 +73,3 @@ def _quoted(cells: pa.Array) -> pa.Array:
         return cells
     doubled = compute.replace_substring(cells, '"', '""')
     return compute.if_else(special, compute.binary_join_element_wise('"', doubled, '"', ""), cells)
-
-
-def _unreadable(path: Path, why: str) -> UserError:
-    return UserError(
-        f"{path} can't be read: {why}",
-        expected="the ledger as the run wrote it, with its table `calls`",
-        remedy="restore the file",
-    )

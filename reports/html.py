@@ -7,100 +7,44 @@ from typing import Any
 import pandas as pd
 
 from reports import (
-    arm_tests,
-    curve_figures,
-    curves,
+    call_timeline,
     examples,
     figures,
     layout,
+    left_out,
     methods,
+    mistaken,
     preregistration,
     tables,
     uploads,
+    verification,
     wording,
 )
+from reports.drawing import Drawn
 from reports.pages import render, write_page
-from reports.run_folder import RunData, read_run
+from reports.report_figures import report_figures
+from reports.report_tables import read_report
+from reports.run_folder import RunData
 
 
 def write_report(run: Path) -> Path:
     """Write RUN/report: tables, figures and, last, the page; return the page's path."""
-    data = read_run(run)
-    frames = _frames(data)
-    drawn = _figures(data, frames)
+    data = read_report(run)
+    frames = data.tables
+    drawn = report_figures(data, frames)
     page = _page(data, frames, drawn)
     remedy = f"`audit report {run.name}` rebuilds the report"
     return write_page(run / "report", page, frames, drawn, remedy)
 
 
-def _frames(data: RunData) -> Mapping[str, pd.DataFrame]:
-    pairs = tables.paired_scores(data.observations, data.manifest)
-    paired_changes = tables.changes(pairs, data.manifest)
-    return {
-        "summary": data.summary,
-        "by_level": tables.by_level(data.summary, data.manifest),
-        "by_person": tables.by_person(data.observations, data.manifest),
-        "paired_scores": pairs,
-        "paired_changes": paired_changes,
-        "arm_tests": arm_tests.arm_tests(data.observations, pairs, data.manifest),
-        "by_threshold": curves.by_threshold(data.observations, data.manifest),
-        "by_rank": curves.by_rank(data.observations, data.manifest),
-        "claims": preregistration.claims(data, paired_changes),
-        "cloaking": tables.cloaking(data.cloaks),
-        "rejected": tables.rejected(data.photos),
-        "unanswered": tables.unanswered(data.observations, data.photos),
-        "mistaken_for": tables.mistaken_for(data.observations),
-        "enrolment": data.enrolment,
-        "changed_uploads": data.changed_uploads,
-    }
-
-
-def _figures(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, str]:
-    drawn = {
-        "scores": figures.scores(
-            data.observations,
-            data.manifest,
-            "Box plots of the true person's score, one row per arm, the control above each level; "
-            "the table below gives the numbers.",
-        ),
-        "protection": figures.protection(
-            data.summary,
-            data.manifest,
-            "Protection success rate of each arm with its 95 % interval; "
-            "the summary table gives the numbers.",
-        ),
-        "threshold": curve_figures.by_threshold(
-            frames["by_threshold"],
-            data.manifest,
-            "Share of the probes that would not be recognised against the threshold, one line an "
-            "arm, with 95 % intervals; tables/by_threshold.csv gives the numbers.",
-        ),
-        "rank": curve_figures.by_rank(
-            frames["by_rank"],
-            data.manifest,
-            "Share of the probes whose person is among the first candidates, by how many, one line "
-            "an arm, with 95 % intervals; tables/by_rank.csv gives the numbers.",
-        ),
-    }
-    if data.manifest.cloaked_arms:
-        drawn["slopes"] = curve_figures.slopes(
-            frames["paired_scores"],
-            data.manifest,
-            "A line per probe from its score in the control to its score in each arm; "
-            "tables/paired_scores.csv gives the numbers.",
-        )
-        drawn["change"] = figures.change(
-            frames["paired_scores"],
-            frames["paired_changes"],
-            data.manifest,
-            "Change of each probe's score from the control, one row per cloaked arm, with the "
-            "median and its interval; the table below gives the numbers.",
-        )
-    return drawn
-
-
-def _page(data: RunData, frames: Mapping[str, pd.DataFrame], drawn: Mapping[str, str]) -> str:
-    return render("report.html.j2", drawn, **_facts(data, frames), **_tables(data, frames))
+def _page(data: RunData, frames: Mapping[str, pd.DataFrame], drawn: Mapping[str, Drawn]) -> str:
+    return render(
+        "report.html.j2",
+        drawn,
+        **_facts(data, frames),
+        **_notes(data, frames),
+        **_tables(data, frames),
+    )
 
 
 def _facts(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Any]:
@@ -133,11 +77,28 @@ def _facts(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, An
     }
 
 
+def _notes(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Any]:
+    """Return what the captions of the figures say of this run."""
+    return {
+        "much_left_out": left_out.is_much(frames["left_out"]),
+        "left_out_words": left_out.words(frames["left_out"]),
+        "share_max": left_out.SHARE_MAX,
+        "verification_note": verification.note(verification.summary(frames["verification"])),
+        "limits_words": call_timeline.limits_words(data.manifest),
+        "pauses": bool(frames["call_timeline"]["after_pause"].any()),
+        "start_ups": not frames["start_ups"].empty,
+        "names_max": mistaken.NAMES_MAX,
+        "arms_max": mistaken.ARMS_MAX,
+    }
+
+
 def _tables(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Any]:
     reasons = tables.rejected_by_reason(data.photos)
     cloaking = layout.titled_cloaks(frames["cloaking"])
     sources = tables.score_sources(data.observations, data.manifest)
+    errors = verification.summary(frames["verification"])
     shown = {
+        "verification": (errors, "Errors of verification", layout.VERIFICATION),
         "sources": (sources, "Where each arm's scores come from", layout.SOURCES),
         "claims": (frames["claims"], "What was claimed before the run", layout.CLAIMS),
         "summary": (data.summary, "All arms", layout.SUMMARY),

@@ -118,6 +118,14 @@ CLOAKING = (
     Column("seconds_mean", "Seconds a photo", rough),
     Column("seconds_total", "Seconds in all", rough),
 )
+VERIFICATION = (
+    Column("arm", "Arm", words),
+    Column("genuine", "Scores of the person", count),
+    Column("genuine_hidden", "Hidden", count),
+    Column("impostor", "Scores of others", count),
+    Column("impostor_hidden", "Hidden", count),
+    Column("eer", "Equal error rate", share),
+)
 CLAIMS = (
     Column("claim", "Claim", words),
     Column("verdict", "Came true", words),

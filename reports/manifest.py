@@ -62,6 +62,17 @@ class ManifestArm(_Part):
         return f"{target}, {self.sybils} sybils" if self.sybils else target
 
 
+class Limit(_Part):
+    """At most `calls` in any `per_s` seconds, of each operation that fits a pattern by itself.
+
+    "" are all operations together that fit no pattern before.
+    """
+
+    operations: str
+    calls: int
+    per_s: float
+
+
 class Service(_Part):
     """Who answered: a service, our local emulator of it, or a recogniser on this machine.
 
@@ -80,6 +91,8 @@ class Service(_Part):
     recogniser: str | None = Field(
         default=None, validation_alias=AliasChoices("recogniser", "emulator_network")
     )
+    tier: str = ""
+    limits: tuple[Limit, ...] = ()
     matching: str | None = Field(
         default=None, validation_alias=AliasChoices("matching", "emulator_matching")
     )
@@ -96,12 +109,14 @@ class Counts(_Part):
 class Manifest(_Part):
     """What the report needs to know of a run beside its rows."""
 
+    schema_version: int = 0
     run_id: str
     exit_state: str
     exit_message: str | None = None
     started_utc: str | None = None
     photo_set_generated: bool = False
     cloak_networks: tuple[str, ...] = ()
+    cloaking_startup_s: dict[str, tuple[float, ...]] = {}
     service: Service
     counts: Counts = Counts()
     arms: tuple[ManifestArm, ...]

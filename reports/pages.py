@@ -8,13 +8,14 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from reports.drawing import Drawn
 from reports.flat_files import csv_bytes, write_all
 
 _XML = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 
-def render(template: str, figures: Mapping[str, str], **values: Any) -> str:
-    """Return a template's page. `figures` are SVG by name; every value must be there."""
+def render(template: str, figures: Mapping[str, Drawn], **values: Any) -> str:
+    """Return a template's page. `figures` are by name; every value must be there."""
     environment = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
@@ -23,7 +24,7 @@ def render(template: str, figures: Mapping[str, str], **values: Any) -> str:
         lstrip_blocks=True,
     )
     # The figures are our own SVG, escaped where they were drawn.
-    inline = {name: Markup(svg) for name, svg in figures.items()}  # noqa: S704
+    inline = {name: Markup(figure.svg) for name, figure in figures.items()}  # noqa: S704
     return environment.get_template(template).render(figures=inline, **values)
 
 
@@ -31,7 +32,7 @@ def write_page(
     folder: Path,
     page: str,
     frames: Mapping[str, pd.DataFrame],
-    figures: Mapping[str, str],
+    figures: Mapping[str, Drawn],
     remedy: str,
 ) -> Path:
     """Write tables, figures and, last, the page into a folder; return the page's path.
@@ -40,8 +41,9 @@ def write_page(
     """
     index = folder / "index.html"
     files = {folder / "tables" / f"{name}.csv": csv_bytes(frame) for name, frame in frames.items()}
-    for name, svg in figures.items():
-        files[folder / "figures" / f"{name}.svg"] = f"{_XML}{svg}".encode()
+    for name, figure in figures.items():
+        files[folder / "figures" / f"{name}.svg"] = f"{_XML}{figure.svg}".encode()
+        files[folder / "figures" / f"{name}.png"] = figure.png
     files[index] = page.encode()
     write_all(files, remedy)
     return index

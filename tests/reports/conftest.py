@@ -5,6 +5,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from audit.ledger import Ledger
 from audit.types import Arm, CloakedPhoto, Game, Observation, Outcome, Targets
+from reports.tables import FACE_FOUND
 
 Probe = Mapping[str, Any]
 """One answer: outcome, score (the true person's), source, thresholds (JSON), censored,
@@ -65,11 +68,46 @@ def write_run(folder: Path, run: Run) -> Path:
     photos = [photo_row(row) for row in rows[: len(next(iter(run.answers.values())))]]
     lines = [json.dumps(row) for row in [*photos, *run.rejected]]
     (folder / "photos.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    with sqlite3.connect(folder / "ledger.db") as ledger:
-        ledger.execute("CREATE TABLE calls (seq INTEGER PRIMARY KEY, arm TEXT, state TEXT)")
-        ledger.execute("INSERT INTO calls VALUES (1, 'control', 'done'), (2, NULL, 'failed')")
-    ledger.close()
+    write_ledger(folder / "ledger.db", rows)
     return folder
+
+
+def write_ledger(path: Path, rows: Sequence[Observation]) -> None:
+    """Write a call for each probe and arm, a second apart, every tenth throttled; and a shared one."""
+    with closing(Ledger(path)):
+        pass
+    with closing(sqlite3.connect(path)) as ledger, ledger:
+        for seq, row in enumerate(rows, start=1):
+            utc = f"2024-05-01T10:{30 + seq // 60:02}:{seq % 60:02}.000+00:00"
+            names = [row.top_person, *{"Ada", "Grace", "Katherine"} - {row.top_person}]
+            shown = [{"person_id": name, "score": 0.7 - 0.3 * place} for place, name in
+                     enumerate(sorted(names, key=lambda name: name != row.top_person))]  # fmt: skip
+            result = json.dumps({row.probe_sha256: shown if row.top_person else []})
+            state = "done" if row.outcome in FACE_FOUND else "failed"
+            ledger.execute(
+                "INSERT INTO calls VALUES (?, ?, 'azure', 'identify', 'Identify', ?, 'g', '', ?, 0,"
+                " ?, ?, ?, 12.5, 1, ?, NULL, NULL, NULL, 1)",
+                (
+                    seq,
+                    f"{row.arm} {seq}",
+                    row.arm,
+                    f'["{row.probe_sha256}"]',
+                    state,
+                    utc,
+                    utc,
+                    result,
+                ),
+            )
+            answers = ["429", "done"] if seq % 10 == 0 else ["done"]
+            ledger.executemany(
+                "INSERT INTO attempts VALUES (?, ?, ?, 12.5, ?)",
+                [(seq, number, utc, answer) for number, answer in enumerate(answers, start=1)],
+            )
+        ledger.execute(
+            "INSERT INTO calls VALUES (?, 'shared', 'azure', 'train', 'Train', '', 'g', '', '[]', 0,"
+            " 'failed', NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, 2)",
+            (len(rows) + 1,),
+        )
 
 
 def manifest_of(run: Run) -> dict[str, Any]:
@@ -123,6 +161,7 @@ def observation(run: Run, arm: Arm, number: int, probe: Probe) -> Observation:
         outcome=outcome,
         top_person=top,
         top_score=0.7 if top else None,
+        rank=1 if outcome is Outcome.MATCH else None,
         true_score=score,
         true_score_source=None if score is None else probe.get("source", "identify"),
         censored=censored,

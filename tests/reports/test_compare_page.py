@@ -49,7 +49,9 @@ def test_the_page_is_whole_and_asks_for_nothing(two: Sequence[Path], tmp_path: P
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
     assert [name for name in files(tmp_path / "out") if name.startswith("figures/")] == [
+        "figures/changes.png",
         "figures/changes.svg",
+        "figures/published_uva-2021.png",
         "figures/published_uva-2021.svg",
     ]
 

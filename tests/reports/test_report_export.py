@@ -18,7 +18,8 @@ from audit.errors import Stopped, UserError
 from audit.ledger import Ledger
 from audit.types import SCHEMA_VERSION, Observation
 from reports import exports, schema
-from reports.flat_files import csv_bytes, read_calls
+from reports.flat_files import csv_bytes
+from reports.ledger_rows import read_calls
 
 ANSWERS = {"control": [{"score": 0.9, "person": "NA"}, {"censored": True, "outcome": "no_match"}]}
 FORMATS = ("csv", "parquet", "jsonl")
@@ -41,8 +42,9 @@ def test_csv_keeps_empty_cells_and_small_letters(
         told = [{key: row[key] for key in ("seq", "arm", "state", "phase")}
                 for row in csv.DictReader(file)]  # fmt: skip
     assert told == [
-        {"seq": "1", "arm": "control", "state": "done", "phase": ""},
-        {"seq": "2", "arm": "", "state": "failed", "phase": ""},
+        {"seq": "1", "arm": "control", "state": "done", "phase": "1"},
+        {"seq": "2", "arm": "control", "state": "done", "phase": "1"},
+        {"seq": "3", "arm": "", "state": "failed", "phase": "2"},
     ]
 
 
@@ -51,11 +53,12 @@ def test_jsonl_is_one_object_a_line(make_run: Callable[..., Path], tmp_path: Pat
     rows = [json.loads(line) for line in observations.read_text().splitlines()]
     assert (rows[0]["true_score"], rows[1]["true_score"]) == (0.9, None)
     assert (rows[0]["censored"], rows[0]["attempts"], rows[0]["targets"]) == (False, 1, None)
-    second = json.loads(calls.read_text().splitlines()[1])
-    assert {key: second[key] for key in ("seq", "arm", "state")} == {
-        "seq": 2,
+    last = json.loads(calls.read_text().splitlines()[-1])
+    assert {key: last[key] for key in ("seq", "arm", "state", "sent_utc")} == {
+        "seq": 3,
         "arm": None,
         "state": "failed",
+        "sent_utc": None,
     }
 
 

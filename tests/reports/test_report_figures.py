@@ -5,9 +5,11 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+from PIL import Image
 
 import reports
 from audit.types import Arm, Game, Targets
+from reports.drawing import WIDTH_INCH
 from reports.figures import POINTS_MAX
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -114,3 +116,23 @@ def test_drawing_leaves_the_users_settings_alone(make_run: Callable[..., Path]) 
     before = dict(mpl.rcParams)
     reports.build(make_run({"control": [{"score": 0.9}]}))
     assert dict(mpl.rcParams) == before
+
+
+def test_every_figure_is_a_png_too_that_tells_neither_when_nor_with_what(study_run: Path) -> None:
+    folder = study_run / "report" / "figures"
+    names = {path.stem for path in folder.glob("*.svg")}
+    assert {path.stem for path in folder.glob("*.png")} == names
+    for path in folder.glob("*.png"):
+        with Image.open(path) as picture:
+            picture.load()
+            assert picture.info == {}
+            assert picture.width == round(WIDTH_INCH * 200)
+            assert picture.getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_every_kind_of_figure_is_there(study_run: Path) -> None:
+    figures = study_run / "report" / "figures"
+    assert {path.stem for path in figures.glob("*.svg")} == {
+        *("scores", "protection", "threshold", "rank", "roc", "det", "slopes", "change"),
+        *("perturbation", "cloaking_time", "timeline", "left_out", "mistaken"),
+    }

@@ -59,7 +59,7 @@ def test_the_page_is_whole_and_asks_for_nothing(study_run: Path) -> None:
     assert len(page.ids) == len(set(page.ids))
     assert not re.search(r"url\((?!#)|@import", text)
     assert "script" not in page.tags
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("svg") == 13
     assert page.tags.count("details") == 2
 
 
@@ -117,7 +117,7 @@ def test_the_whole_manifest_and_experiment_are_in_the_page(study_run: Path) -> N
 def test_a_control_alone_is_a_report(make_run: Callable[..., Path]) -> None:
     run = make_run({"control": [{"score": 0.9}]})
     text = reports.build(run).read_text(encoding="utf-8")
-    assert Page(text).tags.count("svg") == 4
+    assert Page(text).tags.count("svg") == 8
     assert "No photo was cloaked in this run." in text
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import reports
 from reports import tables
+from reports.flat_files import csv_bytes
 
 SUMMARY_HEAD = (
     "arm,system,level,targets,cloaked_fraction,probes,identified,protection_success_rate,ci_low,"
@@ -120,3 +121,11 @@ def test_what_was_left_out_is_listed(study_run: Path) -> None:
     lost = rows_of(study_run, "unanswered")
     assert [row["outcome"] for row in lost] == ["error", "no_face", "no_face", "refused"]
     assert all(re.fullmatch(r"Ada/[0-9a-f]{6}\.jpg", row["path"]) for row in lost)
+
+
+def test_every_table_is_a_frame_too(study_run: Path) -> None:
+    frames = reports.load(study_run).tables
+    folder = study_run / "report" / "tables"
+    assert {path.stem for path in folder.iterdir()} == set(frames)
+    for name, frame in frames.items():
+        assert csv_bytes(frame) == (folder / f"{name}.csv").read_bytes()

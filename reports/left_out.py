@@ -1,0 +1,120 @@
+"""What got no answer about a face: probes refused or failed, photos not enrolled, files rejected."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from reports.drawing import (
+    CLOAKED,
+    CONTROL,
+    INK,
+    WARNING,
+    Drawn,
+    drawing,
+    drawn,
+    label_rows,
+    legend,
+    stacked,
+)
+from reports.manifest import Manifest
+from reports.statistics import wilson
+
+ARMS_MAX = 12
+SHARE_MAX = 0.02
+"""From more than this share on, what was left out is said before anything else."""
+_KINDS: Mapping[str, tuple[str, str, str]] = {
+    "no_face": ("probes without a face", CLOAKED, ""),
+    "refused": ("probes refused", WARNING, ""),
+    "errors": ("probes that failed", INK, ""),
+    "enrol_rejected": ("photos not enrolled", CONTROL, "////"),
+}
+_FILES = "rejected_files"
+_COLUMNS = ["arm", "kind", "count", "of", "share", "ci_low", "ci_high"]
+
+
+def left_out(summary: pd.DataFrame, photos: pd.DataFrame) -> pd.DataFrame:
+    """Return per arm how many probes got no answer about a face and how many photos no enrolment.
+
+    `kind` is no_face, refused, errors (of the arm's probes) or enrol_rejected (of the photos sent
+    for enrolment); under no arm stand rejected_files, of the photo set's. `ci_low` and `ci_high`
+    are Wilson's 95 % ends of the share.
+    """
+    rows = [
+        (arm["arm"], kind, arm[kind], _of(arm, kind))
+        for arm in summary.to_dict("records")
+        for kind in _KINDS
+        if pd.notna(arm[kind])
+    ]
+    rows.append(("", _FILES, int(photos["rejected"].astype(bool).sum()), len(photos)))
+    return pd.DataFrame([_row(*row) for row in rows if row[3]], columns=_COLUMNS)
+
+
+def _of(arm: Mapping[object, float], kind: str) -> float:
+    return arm["enrolled"] + arm[kind] if kind == "enrol_rejected" else arm["probes"]
+
+
+def _row(arm: str, kind: str, count: float, of: float) -> tuple[object, ...]:
+    low, high = wilson(int(count), int(of)) or (np.nan, np.nan)
+    return arm, kind, int(count), int(of), count / of, low, high
+
+
+def is_much(table: pd.DataFrame) -> bool:
+    """Tell whether any share is so large that it belongs on the first screen."""
+    return bool((table["share"] > SHARE_MAX).any())
+
+
+def words(table: pd.DataFrame) -> str:
+    """Say what was left out in words, most telling first."""
+    kinds = {**{kind: name for kind, (name, _, _) in _KINDS.items()}, _FILES: "files rejected"}
+    parts = [_told(table[table["kind"] == kind], name) for kind, name in kinds.items()]
+    told = "; ".join(part for part in parts if part)
+    return f"{told.capitalize()}." if told else "Nothing was refused, failed or rejected."
+
+
+def _told(rows: pd.DataFrame, name: str) -> str:
+    if not rows["count"].sum():
+        return ""
+    told = f"{name}: {rows['count'].sum()} of {rows['of'].sum()}"
+    if len(rows) == 1:
+        return told
+    worst = rows.sort_values("share", ascending=False, kind="stable").iloc[0]
+    return f"{told}, at most {100 * worst['share']:.1f} % ({worst['arm']})"
+
+
+def figure(table: pd.DataFrame, manifest: Manifest, description: str) -> Drawn | None:
+    """Draw a bar per arm and kind with its interval; None if nothing was left out in any arm.
+
+    `table` is the frame of `left_out`. Only what occurs is drawn, of many arms the first ARMS_MAX.
+    """
+    there = table[(table["arm"] != "") & (table["count"] > 0)]
+    kinds = [kind for kind in _KINDS if (there["kind"] == kind).any()]
+    arms = [arm.name for arm in manifest.arms if (there["arm"] == arm.name).any()][:ARMS_MAX]
+    if not kinds:
+        return None
+    with drawing("left_out"):
+        chart, (panel,) = stacked([max(2, len(arms))])
+        label_rows(panel, arms)
+        for place, kind in enumerate(kinds):
+            _bars(panel, there[there["kind"] == kind], arms, kind, (place, len(kinds)))
+        panel.set_xlim(0, min(1.0, 1.05 * float(there["ci_high"].max())))
+        panel.axvline(SHARE_MAX, color=CONTROL, linewidth=1, linestyle=(0, (4, 3)))
+        panel.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        panel.xaxis.set_major_formatter(lambda share, _place: f"{100 * share:g} %")
+        panel.set_xlabel("Share of probes, or of photos to enrol")
+        legend(chart)
+        return drawn(chart, "left_out", description)
+
+
+def _bars(
+    panel: Axes, rows: pd.DataFrame, arms: list[str], kind: str, place: tuple[int, int]
+) -> None:
+    label, colour, hatch = _KINDS[kind]
+    rows = rows.set_index("arm").reindex(arms)
+    height = 0.72 / place[1]
+    y = np.arange(len(arms)) - 0.36 + height * (place[0] + 0.5)
+    panel.barh(y, rows["share"].fillna(0), height, label=label, facecolor="none" if hatch else colour,
+               edgecolor=colour, hatch=hatch, linewidth=0.8)  # fmt: skip
+    panel.hlines(y, rows["ci_low"], rows["ci_high"], color=INK, linewidth=0.9)

@@ -1,0 +1,140 @@
+"""Every figure of a report, by the name of its file, with what it says to who can't see it."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from reports import (
+    call_timeline,
+    cloaking_time,
+    curve_figures,
+    figures,
+    left_out,
+    mistaken,
+    perturbation,
+    verification_figures,
+)
+from reports.drawing import Drawn
+from reports.run_folder import RunData
+
+
+def report_figures(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Drawn]:
+    """Draw every figure of a run's report for which there is something to draw."""
+    found = {
+        **_scores(data),
+        **_curves(data, frames),
+        **_verification(data, frames),
+        **_cloaks(data, frames),
+        **_service(data, frames),
+        **(_changes(data, frames) if data.manifest.cloaked_arms else {}),
+    }
+    return {name: figure for name, figure in found.items() if figure}
+
+
+def _scores(data: RunData) -> Mapping[str, Drawn | None]:
+    return {
+        "scores": figures.scores(
+            data.observations,
+            data.manifest,
+            "Box plots of the true person's score, one row per arm, the control above each level; "
+            "the table below gives the numbers.",
+        ),
+        "protection": figures.protection(
+            data.summary,
+            data.manifest,
+            "Protection success rate of each arm with its 95 % interval; "
+            "the summary table gives the numbers.",
+        ),
+    }
+
+
+def _curves(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Drawn | None]:
+    return {
+        "threshold": curve_figures.by_threshold(
+            frames["by_threshold"],
+            data.manifest,
+            "Share of the probes that would not be recognised against the threshold, one line an "
+            "arm, with 95 % intervals; tables/by_threshold.csv gives the numbers.",
+        ),
+        "rank": curve_figures.by_rank(
+            frames["by_rank"],
+            data.manifest,
+            "Share of the probes whose person is among the first candidates, by how many, one line "
+            "an arm, with 95 % intervals; tables/by_rank.csv gives the numbers.",
+        ),
+    }
+
+
+def _verification(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Drawn | None]:
+    numbers = "tables/verification.csv gives the numbers."
+    return {
+        "roc": verification_figures.roc(
+            frames["verification"],
+            data.manifest,
+            "ROC: share of the true person's scores accepted against the share of other people's, "
+            f"one line an arm, with 95 % intervals; {numbers}",
+        ),
+        "det": verification_figures.det(
+            frames["verification"],
+            data.manifest,
+            "DET: share of the true person's scores missed against the share of other people's "
+            f"accepted, on normal-deviate scales, one line an arm; {numbers}",
+        ),
+    }
+
+
+def _cloaks(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Drawn | None]:
+    return {
+        "perturbation": perturbation.figure(
+            frames["perturbation"],
+            data.manifest,
+            "Mean score of the true person against the size of the cloaks, DSSIM above, L2 below, "
+            "one cross an arm; tables/perturbation.csv gives the numbers.",
+        ),
+        "cloaking_time": cloaking_time.figure(
+            data.cloaks,
+            frames["start_ups"],
+            "Seconds that cloaking a photo took, a point each and their density, one row a cloak; "
+            "below, the time until a person's first step.",
+        ),
+    }
+
+
+def _service(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Drawn | None]:
+    return {
+        "timeline": call_timeline.figure(
+            frames["call_timeline"],
+            "Calls in the window of each of the service's limits over time, throttled and failed "
+            "ones marked; tables/call_timeline.csv gives the numbers.",
+        ),
+        "left_out": left_out.figure(
+            frames["left_out"],
+            data.manifest,
+            "Share of each arm's probes without a face, refused or failed, and of its photos that "
+            "were not enrolled, with 95 % intervals; tables/left_out.csv gives the numbers.",
+        ),
+        "mistaken": mistaken.figure(
+            frames["mistaken_for"],
+            data.manifest,
+            "How many probes each wrong name was given to, arm by arm; the table below gives the "
+            "numbers.",
+        ),
+    }
+
+
+def _changes(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Drawn | None]:
+    return {
+        "slopes": curve_figures.slopes(
+            frames["paired_scores"],
+            data.manifest,
+            "A line per probe from its score in the control to its score in each arm; "
+            "tables/paired_scores.csv gives the numbers.",
+        ),
+        "change": figures.change(
+            frames["paired_scores"],
+            frames["paired_changes"],
+            data.manifest,
+            "Change of each probe's score from the control, one row per cloaked arm, with the "
+            "median and its interval; the table below gives the numbers.",
+        ),
+    }

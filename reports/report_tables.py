@@ -1,0 +1,71 @@
+"""Every table of a report, by the name of its file; and a run folder in memory together with them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from reports import (
+    arm_tests,
+    call_timeline,
+    cloaking_time,
+    curves,
+    ledger_rows,
+    left_out,
+    perturbation,
+    preregistration,
+    tables,
+    verification,
+)
+from reports.run_folder import RunData, read_run
+
+
+@dataclass(frozen=True, eq=False)
+class Report(RunData):
+    """A run folder in memory, and what its report says as tables."""
+
+    @cached_property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """Return the frames of report/tables/, by name; numbers are not rounded as they are there."""
+        return report_tables(self)
+
+
+def read_report(run: Path) -> Report:
+    """Read a run folder; raise UserError naming the file that is missing or broken."""
+    data = read_run(run)
+    return Report(**{field.name: getattr(data, field.name) for field in fields(data)})
+
+
+def report_tables(data: RunData) -> Mapping[str, pd.DataFrame]:
+    """Return every table of a run's report, by name."""
+    answers = verification.verification(
+        data.observations, ledger_rows.read_shown(data.folder), data.manifest
+    )
+    pairs = tables.paired_scores(data.observations, data.manifest)
+    paired_changes = tables.changes(pairs, data.manifest)
+    return {
+        "summary": data.summary,
+        "by_level": tables.by_level(data.summary, data.manifest),
+        "by_person": tables.by_person(data.observations, data.manifest),
+        "paired_scores": pairs,
+        "paired_changes": paired_changes,
+        "arm_tests": arm_tests.arm_tests(data.observations, pairs, data.manifest),
+        "by_threshold": curves.by_threshold(data.observations, data.manifest),
+        "by_rank": curves.by_rank(data.observations, data.manifest),
+        "verification": answers,
+        "perturbation": perturbation.perturbation(data.observations, data.cloaks, data.manifest),
+        "call_timeline": call_timeline.call_timeline(
+            ledger_rows.read_attempts(data.folder), data.manifest
+        ),
+        "start_ups": cloaking_time.start_ups(data.manifest),
+        "left_out": left_out.left_out(data.summary, data.photos),
+        "claims": preregistration.claims(data, paired_changes),
+        "cloaking": tables.cloaking(data.cloaks),
+        "rejected": tables.rejected(data.photos),
+        "unanswered": tables.unanswered(data.observations, data.photos),
+        "mistaken_for": tables.mistaken_for(data.observations),
+        "enrolment": data.enrolment,
+        "changed_uploads": data.changed_uploads,
+    }
