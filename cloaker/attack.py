@@ -17,10 +17,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from cloaker import device
 from cloaker.levels import Parameters
 from cloaker.scene import Scene
 
 _HALVINGS = 8
+_STEPS_BETWEEN_LOOKS = 8
+"""How often faces that are finished leave the batch where to look makes the program wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +129,23 @@ class Best:
     steps: Tensor
 
     @torch.no_grad()
-    def keep(
-        self, faces: Tensor, pictures: Tensor, judged: Tensor, dssim: Tensor, budget: float
-    ) -> None:
-        """Take over the iterates of some faces (their numbers) that are nearer and fit."""
-        better = (dssim <= budget) & (judged < self.judged[faces])
-        kept = better[:, None, None, None]
-        self.pictures[faces] = torch.where(kept, pictures, self.pictures[faces])
-        self.judged[faces] = torch.where(better, judged, self.judged[faces])
-        self.dssim[faces] = torch.where(better, dssim, self.dssim[faces])
+    def keep(self, going: Tensor, seen: "Best", budget: float) -> None:
+        """Take over the iterates that are nearer and fit, of faces that aren't finished (N)."""
+        better = going & (seen.dssim <= budget) & (seen.judged < self.judged)
+        self.pictures = torch.where(better[:, None, None, None], seen.pictures, self.pictures)
+        self.judged = torch.where(better, seen.judged, self.judged)
+        self.dssim = torch.where(better, seen.dssim, self.dssim)
+
+    def of(self, faces: Tensor) -> "Best":
+        """Return some faces' part, by N booleans or by their numbers."""
+        return Best(*(rows[faces] for rows in self._fields()))
+
+    def joined(self, other: "Best") -> "Best":
+        """Return both, one after the other."""
+        return Best(*map(torch.cat, zip(self._fields(), other._fields(), strict=True)))
+
+    def _fields(self) -> tuple[Tensor, ...]:
+        return self.pictures, self.judged, self.dssim, self.steps
 
 
 def optimise(
@@ -148,49 +159,87 @@ def optimise(
 
     Each iterate is measured in the forward pass that also gives its gradient, the last one in a
     pass of its own. The last one is first shrunk into the budget, so that every face has one: with
-    few large steps all others can be over it. `on_step` hears of each step how many faces took it.
+    few large steps all others can be over it. A finished face's best iterate stays as it is, and
+    at the next look the face leaves the batch. `on_step` hears of each step how many faces took it.
     """
-    scene = system.scene
-    clean = scene.clean
-    faces = torch.arange(len(clean), device=clean.device)
-    nowhere = clean.new_full((len(clean),), torch.inf)
-    best = Best(clean.clone(), nowhere, torch.zeros_like(nowhere), torch.zeros_like(faces))
-    # A system may heed a budget that its best iterate need not keep.
-    heeded = min(budget, float(system.parameters["budget"]))
-    budgeted = math.isfinite(heeded)
-    visibility = system.visibility if budgeted else _not_asked
+    run = _Run(system, budget)
     for number in range(steps):
-        scene.at_step(number)
+        on_step(run.step(number))
+        if device.answers_at_once(run.going) or (number + 1) % _STEPS_BETWEEN_LOOKS == 0:
+            run.let_finished_leave()
+        if not len(run.going):
+            break
+    else:
+        run.end(steps)
+    return run.result()
+
+
+class _Run:
+    """A system at work: the best iterates of the faces at work, and of those that have left.
+
+    `going` says which of the faces at work are not finished, N booleans.
+    """
+
+    def __init__(self, system: System, budget: float) -> None:
+        clean = system.scene.clean
+        nowhere = clean.new_full((len(clean),), torch.inf)
+        self._system, self._budget = system, budget
+        self._faces = torch.arange(len(clean), device=clean.device)
+        self._best = Best(clean, nowhere, torch.zeros_like(nowhere), torch.zeros_like(self._faces))
+        self._left: list[tuple[Tensor, Best]] = []
+        self.going = nowhere > 0
+        # A system may heed a budget that its best iterate need not keep.
+        heeded = min(budget, float(system.parameters["budget"]))
+        self._budgeted = math.isfinite(heeded)
+
+    def step(self, number: int) -> int:
+        """Measure the iterate and take a step; return how many faces took it."""
+        system, going = self._system, self.going
+        system.scene.at_step(number)
         pictures = system.pictures()
+        visibility = system.visibility if self._budgeted else _not_asked
         judged, dssim = system.judge(pictures), visibility(pictures)
-        best.keep(faces, pictures.detach(), judged.detach(), dssim.detach(), budget)
+        self._keep(pictures.detach(), judged.detach(), dssim.detach())
         system.step(judged, dssim)
-        best.steps[faces] += 1
-        on_step(len(faces))
-        faces = _without_finished(system, faces)
-        if not len(faces):
-            return best
-    scene.at_step(steps)
-    with torch.no_grad():
-        pictures = system.within(system.pictures(), budget)
-        dssim = scene.visibility(pictures) if budgeted else _not_asked(pictures)
-        best.keep(faces, pictures, system.judge(pictures), dssim, budget)
-    return best
+        self._best.steps = self._best.steps + going
+        finished = system.finished()
+        if finished is not None:
+            self.going = going & ~finished
+        return len(going)
+
+    @torch.no_grad()
+    def end(self, number: int) -> None:
+        """Measure the last iterate, shrunk into the budget."""
+        system, scene = self._system, self._system.scene
+        scene.at_step(number)
+        pictures = system.within(system.pictures(), self._budget)
+        dssim = scene.visibility(pictures) if self._budgeted else _not_asked(pictures)
+        self._keep(pictures, system.judge(pictures), dssim)
+
+    def let_finished_leave(self) -> None:
+        """Go on with the faces that are not finished."""
+        going = self.going
+        if bool(going.all()):
+            return
+        self._left.append((self._faces[~going], self._best.of(~going)))
+        self._faces, self._best, self.going = self._faces[going], self._best.of(going), going[going]
+        self._system.leave(going)
+        self._system.scene.leave(going)
+
+    def result(self) -> Best:
+        """Return every face's best iterate, in the order in which they were given."""
+        faces, best = self._faces, self._best
+        for numbers, left in self._left:
+            faces, best = torch.cat([faces, numbers]), best.joined(left)
+        return best.of(faces.argsort()) if self._left else best
+
+    def _keep(self, pictures: Tensor, judged: Tensor, dssim: Tensor) -> None:
+        self._best.keep(self.going, Best(pictures, judged, dssim, self._best.steps), self._budget)
 
 
 def _not_asked(pictures: Tensor) -> Tensor:
     """Return no DSSIM at all: without a budget nobody asks for it."""
     return pictures.new_zeros(len(pictures))
-
-
-def _without_finished(system: System, faces: Tensor) -> Tensor:
-    finished = system.finished()
-    if finished is None or not bool(finished.any()):
-        return faces
-    staying = ~finished
-    system.leave(staying)
-    system.scene.leave(staying)
-    return faces[staying]
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """Where torch computes."""
 
 import torch
+from torch import Tensor
 
 from audit.errors import UserError
 
@@ -30,3 +31,8 @@ def describe(name: str = "auto") -> str:
 def compute_in_caller_threads() -> None:
     """Let torch compute on the CPU in the calling thread alone, for callers that are many."""
     torch.set_num_threads(1)
+
+
+def answers_at_once(flags: Tensor) -> bool:
+    """Return whether a decision may depend on a tensor: on a GPU to ask makes the program wait."""
+    return not flags.is_cuda

@@ -122,11 +122,6 @@ def paste(delta: Tensor, matrix: Similarity, height: int, width: int) -> Tensor:
     return _warp(delta, matrix, height, width)
 
 
-def sampling_points(matrix: Similarity, crop: Crop) -> Tensor:
-    """Return where in a picture each pixel of the crop lies: float64 h x w x 2, as (x, y)."""
-    return _points(inverse(matrix), range(crop.height), crop.width, fold=1)
-
-
 def feather(crop: Crop, width_px: int = 8) -> Tensor:
     """Return a mask, height x width, that rises smoothly from 0 at the crop's border to 1."""
     down, across = (_ramp(side, width_px) for side in (crop.height, crop.width))

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cloaker.geometry import Similarity, sampling_points
+from cloaker import device
+from cloaker.geometry import Similarity, inverse
 from cloaker.networks.base import Crop, EmbeddingNetwork
 from cloaker.networks.folded import folded
 from cloaker.perceptual import Dssim
@@ -61,17 +63,18 @@ class Scene:
         self.clean = torch.stack([_padded(region.working, height, width) for region in regions])
         self.mask = torch.stack([_padded(region.mask(), height, width) for region in regions])
         self._last = self.clean.new_tensor([width - 1, height - 1]).clamp(min=1)
-        self._points = {
-            crop: torch.stack(
-                [sampling_points(region.working_matrices[crop], crop) for region in regions]
-            ).to(self.clean)
-            for crop in regions[0].working_matrices
-        }
-        self._wobbles = None if wobbles is None else wobbles.to(self.clean)
-        self._grids = {crop: self._grid(points) for crop, points in self._points.items()}
+        crops = regions[0].working_matrices
+        longest = max(side for crop in crops for side in (crop.width, crop.height))
+        self._places = torch.arange(longest).to(self.clean)
+        ways = {crop: _ways(regions, crop).to(self.clean) for crop in crops}
+        self._grids = {crop: self._grid(way, crop) for crop, way in ways.items()}
         self._seen = dict(self._grids)
+        self._wobbled: dict[Crop, Tensor] = {}
+        if wobbles is not None:
+            moved = wobbles.to(self.clean)
+            self._wobbled = {crop: _wobbled(way, moved, crop) for crop, way in ways.items()}
         self._at_photo = Dssim(self.clean, self._sizes)
-        self._at_crops = {crop: Dssim(self.exact_crops(self.clean, crop)) for crop in self._points}
+        self._at_crops = {crop: Dssim(self.exact_crops(self.clean, crop)) for crop in ways}
         self.views: tuple[View, ...] = ()
         self.at_step(0)
 
@@ -84,12 +87,8 @@ class Scene:
 
     def at_step(self, number: int) -> None:
         """Look at the faces as it is done at a step."""
-        if self._wobbles is None:
-            return
-        wobble = self._wobbles[number]
-        self._seen = {
-            crop: self._grid(_wobbled(points, wobble)) for crop, points in self._points.items()
-        }
+        for crop, ways in self._wobbled.items():
+            self._seen[crop] = self._grid(ways[number], crop)
 
     def crops(self, pictures: Tensor, crop: Crop) -> Tensor:
         """Return the aligned crops of N pictures, differentiably, as this step sees them."""
@@ -116,18 +115,23 @@ class Scene:
     def leave(self, staying: Tensor) -> None:
         """Go on with some of the faces only, N booleans."""
         self.clean, self.mask = self.clean[staying], self.mask[staying]
-        for kept in (self._points, self._grids, self._seen):
-            kept.update({crop: points[staying] for crop, points in kept.items()})
-        if self._wobbles is not None:
-            self._wobbles = self._wobbles[:, staying]
+        for kept in (self._grids, self._seen):
+            kept.update({crop: grids[staying] for crop, grids in kept.items()})
+        self._wobbled = {crop: ways[:, staying] for crop, ways in self._wobbled.items()}
         for visibility in (self._at_photo, *self._at_crops.values()):
             visibility.leave(staying)
         for view in self.views:
             view.own, view.goals = view.own[staying], view.goals[staying]
 
-    def _grid(self, points: Tensor) -> Tensor:
-        """Return points as `grid_sample` wants them: -1..1 between the outermost pixels' centres."""
-        return 2 * points / self._last - 1
+    def _grid(self, ways: Tensor, crop: Crop) -> Tensor:
+        """Return where in a picture a crop's pixels lie, N x h x w x 2, given N ways back.
+
+        As `grid_sample` wants them: -1..1 between the outermost pixels' centres.
+        """
+        right, down, first = (2 * ways / self._last[:, None]).unbind(dim=-1)
+        x, y = (self._places[:side] for side in (crop.width, crop.height))
+        along = right[:, None, None] * x[:, None]
+        return along + (down[:, None, None] * y[:, None, None] + (first - 1)[:, None, None])
 
 
 def embedded(views: Sequence[View], pictures: Tensor) -> list[Tensor]:
@@ -140,19 +144,60 @@ def embedded(views: Sequence[View], pictures: Tensor) -> list[Tensor]:
 
 
 def _sampled(pictures: Tensor, grid: Tensor) -> Tensor:
-    return nn.functional.grid_sample(
-        pictures, grid, mode="bilinear", padding_mode="zeros", align_corners=True
-    )
+    sampled: Tensor = _Sampled.apply(pictures, grid)
+    return sampled
 
 
-def _wobbled(points: Tensor, wobble: Tensor) -> Tensor:
-    """Return sampling points N x h x w x 2 turned and scaled about their centre, and shifted."""
-    turn, scale, right, down = wobble[:, :, None, None].unbind(dim=1)
-    centre = points.mean(dim=(1, 2), keepdim=True)
-    x, y = (points - centre).unbind(dim=-1)
+class _Sampled(torch.autograd.Function):
+    """Bilinear sampling, whose way back on a CPU is long: taken for pictures with a gradient only."""
+
+    @staticmethod
+    def forward(ctx: Any, pictures: Tensor, grid: Tensor) -> Tensor:
+        """Sample pictures N x 3 x height x width at points N x h x w x 2; black outside of them."""
+        ctx.save_for_backward(pictures, grid)
+        return nn.functional.grid_sample(
+            pictures, grid, mode="bilinear", padding_mode="zeros", align_corners=True
+        )
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the pictures."""
+        pictures, grid = ctx.saved_tensors
+        asked = gradient.flatten(1).any(dim=1)
+        if not device.answers_at_once(asked) or bool(asked.all()):
+            return _scattered(gradient, pictures, grid), None
+        total = torch.zeros_like(pictures)
+        total[asked] = _scattered(gradient[asked], pictures[asked], grid[asked])
+        return total, None
+
+
+def _scattered(gradient: Tensor, pictures: Tensor, grid: Tensor) -> Tensor:
+    # Modes 0 and 0 are bilinear, and zeros outside; of the two gradients only the pictures'.
+    total: Tensor = torch.ops.aten.grid_sampler_2d_backward(
+        gradient, pictures, grid, 0, 0, True, [True, False]
+    )[0]
+    return total
+
+
+def _ways(regions: Sequence[Working], crop: Crop) -> Tensor:
+    """Return each region's way from the crop's points back to its own, N x 2 x 3."""
+    backs = [inverse(region.working_matrices[crop]) for region in regions]
+    return torch.from_numpy(np.stack(backs))
+
+
+def _wobbled(ways: Tensor, wobbles: Tensor, crop: Crop) -> Tensor:
+    """Return ways back N x 2 x 3 turned and scaled about the crop's centre, and shifted.
+
+    For wobbles steps x N x 4 they are steps x N x 2 x 3.
+    """
+    turn, scale, right, down = wobbles.unbind(dim=-1)
     cos, sin = scale.exp() * turn.cos(), scale.exp() * turn.sin()
-    moved = torch.stack([x * cos - y * sin + right, x * sin + y * cos + down], dim=-1)
-    return moved + centre
+    turned = torch.stack([cos, -sin, sin, cos], dim=-1).view(*turn.shape, 2, 2)
+    middle = ways.new_tensor([(crop.width - 1) / 2, (crop.height - 1) / 2, 1])
+    centre = (ways @ middle)[..., None]
+    linear, first = ways[..., :2], ways[..., 2:]
+    moved = turned @ (first - centre) + centre + torch.stack([right, down], dim=-1)[..., None]
+    return torch.cat([turned @ linear, moved], dim=-1)
 
 
 def _padded(picture: Tensor, height: int, width: int) -> Tensor:

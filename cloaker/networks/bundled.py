@@ -57,7 +57,7 @@ class BundledConv(EmbeddingNetwork):
 
     def forward(self, crops: Tensor) -> Tensor:
         """Return N x 128."""
-        result: Tensor = self.embedding(self.body((crops - 127.5) / 128))
+        result: Tensor = self.embedding(self.body((crops - 127.5) * (1 / 128)))
         return result
 
 
@@ -95,7 +95,7 @@ class BundledMixer(EmbeddingNetwork):
 
     def forward(self, crops: Tensor) -> Tensor:
         """Return N x 96."""
-        x = self.head(self.mixers(self.patches((crops - 127.5) / 128)))
+        x = self.head(self.mixers(self.patches((crops - 127.5) * (1 / 128))))
         result: Tensor = self.embedding(x.flatten(1))
         return result
 

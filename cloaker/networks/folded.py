@@ -2,6 +2,7 @@
 
 import copy
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,18 +15,38 @@ _UNIT_LAYERS_MAX = 3
 
 
 class _Prelu(nn.Module):
-    # PyTorch's own backward pass also computes the slopes' gradients, wanted or not.
     slopes: Tensor
     above: Tensor
 
     def __init__(self, slopes: Tensor) -> None:
         super().__init__()
-        shaped = slopes.detach().reshape(-1, 1, 1)
-        self.register_buffer("slopes", shaped)
-        self.register_buffer("above", 1 - shaped)
+        self.register_buffer("slopes", slopes.detach())
+        self.register_buffer("above", 1 - slopes.detach())
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.addcmul(self.slopes * x, self.above, x.relu())
+        shaped = [values.reshape(-1, 1, 1) for values in (self.slopes, self.above)]
+        result: Tensor = _Rectified.apply(x, self.slopes, *shaped)
+        return result
+
+
+class _Rectified(torch.autograd.Function):
+    """PReLU without a gradient of its slopes, and with one that takes no branch for each value.
+
+    PyTorch's own does, which at random signs costs a processor seven times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slopes: Tensor, beneath: Tensor, above: Tensor) -> Tensor:
+        """Compute it; `above` is what the slope is larger by for a positive value."""
+        ctx.save_for_backward(x, beneath, above)
+        return nn.functional.prelu(x, slopes)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient of the input."""
+        x, beneath, above = ctx.saved_tensors
+        positive = torch.ops.aten.threshold_backward(gradient, x, 0)
+        return positive.mul_(above).addcmul_(gradient, beneath), None, None, None
 
 
 def folded(network: EmbeddingNetwork) -> EmbeddingNetwork:
@@ -45,7 +66,12 @@ def folded(network: EmbeddingNetwork) -> EmbeddingNetwork:
         for name, layer in parent.named_children():
             if isinstance(layer, nn.PReLU):
                 setattr(parent, name, _Prelu(layer.weight))
+    twin.register_forward_pre_hook(_channels_last)
     return twin.to(memory_format=torch.channels_last).requires_grad_(requires_grad=False)
+
+
+def _channels_last(_network: nn.Module, crops: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(crop.contiguous(memory_format=torch.channels_last) for crop in crops)
 
 
 def _fold(parent: nn.Module) -> None:

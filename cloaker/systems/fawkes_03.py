@@ -26,7 +26,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from cloaker import targets
+from cloaker import device, targets
 from cloaker.adadelta import Adadelta
 from cloaker.attack import Goal, Person, System
 from cloaker.levels import Parameters
@@ -48,6 +48,16 @@ def bounded(inwards: Tensor, ahead: Tensor) -> Tensor:
     """Return the penalty's gradients, N x 3 x height x width, none longer than twice `ahead`."""
     allowed = _PENALTY_LENGTH_MAX * _lengths(ahead)
     return inwards * (allowed / _lengths(inwards).clamp(min=1e-30)).clamp(max=1)
+
+
+def downhill(judged: Tensor, penalty: Tensor, variable: Tensor, *, legacy: bool) -> Tensor:
+    """Return the gradient of the distance and of the penalty, N each; the latter's is bounded."""
+    over = not device.answers_at_once(penalty) or bool(penalty.any())
+    (ahead,) = torch.autograd.grad(judged.sum(), variable, retain_graph=over)
+    if not over:
+        return ahead
+    (inwards,) = torch.autograd.grad(penalty.sum(), variable)
+    return ahead + (inwards if legacy else bounded(inwards, ahead))
 
 
 class Fawkes03(System):
@@ -99,18 +109,12 @@ class Fawkes03(System):
         """Take one step of Adadelta down the distance and the penalty."""
         excess = (visibility - float(self.parameters["budget"])).clamp(min=0)
         penalty = float(self.parameters["penalty"]) * excess.square()
-        inwards = self._gradient(penalty, keep_graph=True)
-        ahead = self._gradient(judged)
-        if not self.parameters["legacy"]:
-            inwards = bounded(inwards, ahead)
-        self._optimiser.update(self._variable, ahead + inwards, self.learning_rate)
+        legacy = bool(self.parameters["legacy"])
+        gradient = downhill(judged, penalty, self._variable, legacy=legacy)
+        self._optimiser.update(self._variable, gradient, self.learning_rate)
         if self._steps and self._steps % self._decay_every == 0:
             self.learning_rate *= _DECAY
         self._steps += 1
-
-    def _gradient(self, values: Tensor, *, keep_graph: bool = False) -> Tensor:
-        (gradient,) = torch.autograd.grad(values.sum(), self._variable, retain_graph=keep_graph)
-        return gradient
 
 
 def _aims(

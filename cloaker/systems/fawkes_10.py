@@ -65,9 +65,8 @@ class Fawkes10(System):
 
     def pictures(self) -> Tensor:
         """Return the clean faces with the masked change, of at most 15 levels."""
-        clean = self.scene.clean
-        change = self._space.moved(self._variable) - clean
-        return clean + change.clamp(-_CHANGE_MAX, _CHANGE_MAX)
+        change = self._space.change(self._variable)
+        return self.scene.clean + change.clamp(-_CHANGE_MAX, _CHANGE_MAX)
 
     def judge(self, pictures: Tensor) -> Tensor:
         """Return minus the squared distance to the clean embedding, over the networks."""

@@ -34,7 +34,7 @@ from cloaker import targets
 from cloaker.attack import Goal, Person, System
 from cloaker.levels import Parameters
 from cloaker.scene import Scene
-from cloaker.systems.fawkes_03 import bounded
+from cloaker.systems.fawkes_03 import downhill
 from cloaker.systems.tanh_space import TanhSpace
 
 _LEVEL = 2 / 255  # in tanh units, at mid-grey
@@ -51,7 +51,7 @@ class FawkesPaper(System):
         self._variable = torch.zeros_like(scene.clean).requires_grad_()
         unit = 1 if parameters["legacy"] else _LEVEL
         rate = float(parameters["learning_rate"]) * unit
-        self._optimiser = torch.optim.Adam([self._variable], lr=rate)
+        self._optimiser = torch.optim.Adam([self._variable], lr=rate, fused=True)
 
     @classmethod
     def goals(cls, person: Person, parameters: Parameters) -> list[Goal]:
@@ -83,9 +83,6 @@ class FawkesPaper(System):
         """Take one step of Adam down the distance and the penalty."""
         excess = (visibility - float(self.parameters["budget"])).clamp(min=0)
         penalty = float(self.parameters["penalty"]) * excess
-        (inwards,) = torch.autograd.grad(penalty.sum(), self._variable, retain_graph=True)
-        (ahead,) = torch.autograd.grad(judged.sum(), self._variable)
-        if not self.parameters["legacy"]:
-            inwards = bounded(inwards, ahead)
-        self._variable.grad = ahead + inwards
+        legacy = bool(self.parameters["legacy"])
+        self._variable.grad = downhill(judged, penalty, self._variable, legacy=legacy)
         self._optimiser.step()

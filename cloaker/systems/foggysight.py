@@ -52,7 +52,9 @@ class FoggySight(System):
             drawn = torch.randn(part.shape, generator=random, device=device)
             part.copy_(float(parameters["start"]) * drawn)
         self._variable.clamp_(-self._epsilon, self._epsilon).requires_grad_()
-        self._optimiser = torch.optim.Adam([self._variable], lr=float(parameters["learning_rate"]))
+        self._optimiser = torch.optim.Adam(
+            [self._variable], lr=float(parameters["learning_rate"]), fused=True
+        )
 
     @classmethod
     def goals(cls, person: Person, parameters: Parameters) -> list[Goal]:

@@ -10,11 +10,17 @@ class TanhSpace:
     """Clean faces N x 3 x height x width in 0..255, and the way to faces moved in tanh space."""
 
     def __init__(self, clean: Tensor, mask: Tensor) -> None:
-        self._clean, self._mask = clean, mask
+        self._clean, self._reach = clean, mask * (255 / _SCALE)
         self._base = torch.atanh((clean / 255 - 0.5) * _SCALE)
         self._start = torch.tanh(self._base)
 
     def moved(self, variable: Tensor) -> Tensor:
         """Return the faces in 0..255 with the masked change of a variable in tanh units."""
-        change = torch.tanh(self._base + variable) - self._start
-        return self._clean + self._mask * change * (255 / _SCALE)
+        return torch.addcmul(self._clean, self._reach, self._turned(variable))
+
+    def change(self, variable: Tensor) -> Tensor:
+        """Return the masked change alone, in levels of 0..255."""
+        return self._reach * self._turned(variable)
+
+    def _turned(self, variable: Tensor) -> Tensor:
+        return torch.tanh(self._base + variable) - self._start

@@ -35,6 +35,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from audit.errors import UserError
+from cloaker import device
 from cloaker.attack import Goal, Person, System
 from cloaker.levels import Parameters
 from cloaker.scene import Scene, View
@@ -78,6 +79,7 @@ class Ulixes(System):
         if parameters["method"] == "5-literal":
             _nudge(scene)
         change = torch.stack([_start(scene, group, seeds) for group in self._groups], dim=1)
+        change = _in_range(change, scene.clean[:, None])
         blank = change.new_zeros(change.shape[:2])
         self.rows = {
             "change": change,
@@ -85,7 +87,7 @@ class Ulixes(System):
             "away": blank + torch.inf,
             "open": blank == 0,
             "shown": blank[:, 0] > 0,
-            "dssim": scene.visibility(self._masked(_in_range(change[:, 0], scene.clean))),
+            "dssim": scene.visibility(self._masked(change[:, 0])),
         }
 
     @classmethod
@@ -98,10 +100,9 @@ class Ulixes(System):
     def pictures(self) -> Tensor:
         """Return the faces with their masks; finished ones that are combined, within the budget."""
         self._variable = self.rows["change"].detach().requires_grad_()
-        clean = self.scene.clean
-        combined = self._masked(_in_range(self._combine(self._variable), clean))
+        combined = self._masked(self._combined())
         finished = ~self.rows["open"].any(dim=1)
-        if len(self._groups) == 1 or not bool(finished.any()):
+        if len(self._groups) == 1 or (device.answers_at_once(finished) and not finished.any()):
             return combined
         fitting = self.within(combined, float(self.parameters["budget"]))
         return torch.where(finished[:, None, None, None], fitting, combined)
@@ -130,7 +131,8 @@ class Ulixes(System):
         del visibility  # of the combination; the budget is for each mask
         (gradient,) = torch.autograd.grad(judged.sum(), self._variable)
         before, clean = self.rows["change"], self.scene.clean[:, None]
-        moved = before - float(self.parameters["learning_rate"]) * _LEVELS * _scaled(gradient)
+        length = float(self.parameters["learning_rate"]) * _LEVELS
+        moved = torch.addcmul(before, gradient, _scale(gradient), value=-length)
         moved = _in_range(moved, clean)
         dssim = self._visibility(moved)
         within = dssim <= float(self.parameters["budget"])
@@ -149,12 +151,17 @@ class Ulixes(System):
         """Return which faces' masks are all finished, and judged together."""
         return self.rows["shown"]
 
+    def _combined(self) -> Tensor:
+        """Return the masks as one; that of a single mask is in range, a sum need not be."""
+        change = self._combine(self._variable)
+        return change if len(self._groups) == 1 else _in_range(change, self.scene.clean)
+
     def _masked(self, change: Tensor) -> Tensor:
         """Return the faces with a change, N x 3 x height x width or N x T x 3 x height x width."""
         clean, mask = self.scene.clean, self.scene.mask
         if change.ndim > clean.ndim:
             clean, mask = clean[:, None], mask[:, None]
-        return clean + mask * change
+        return torch.addcmul(clean, mask, change)
 
     def _looked(self, views: Sequence[View], pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Return each goal's loss, N x G, and the distance to the own embedding, N: the means."""
@@ -189,10 +196,10 @@ def _next(losses: Tensor, first: Tensor) -> Tensor:
     return torch.where(wanted.any(dim=-1), wanted.int().argmax(dim=-1), goals)
 
 
-def _scaled(gradient: Tensor) -> Tensor:
-    """Return gradients, ... x 3 x height x width, whose largest value is 1, or 0 where all are."""
-    largest = gradient.abs().amax(dim=(-3, -2, -1), keepdim=True)
-    return gradient / torch.where(largest > 0, largest, 1)
+def _scale(gradient: Tensor) -> Tensor:
+    """Return what makes gradients, ... x 3 x height x width, as large as 1, or 0 where all are."""
+    largest = torch.linalg.vector_norm(gradient, torch.inf, dim=(-3, -2, -1), keepdim=True)
+    return torch.where(largest > 0, 1 / largest, 0)
 
 
 @torch.no_grad()

@@ -1,8 +1,10 @@
 from collections.abc import Sequence
 
+import pytest
 import torch
 from torch import Tensor
 
+from cloaker import device
 from cloaker.attack import Best, System, optimise
 from cloaker.levels import COMMON
 from cloaker.networks.base import ARCFACE_112, EmbeddingNetwork
@@ -119,3 +121,17 @@ def test_when_all_are_finished_nothing_more_is_computed() -> None:
     best = run(script, 8, budget=1)
     assert best.steps.tolist() == [3, 2]
     assert network.passes == 3
+
+
+def test_a_face_that_waits_to_leave_keeps_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "answers_at_once", lambda _: False)
+    monkeypatch.setattr("cloaker.attack._STEPS_BETWEEN_LOOKS", 4)
+    counts: list[int] = []
+    offsets = [[float(i), float(i)] for i in range(8)]
+    judged = [[9.0 - i, 9.0 - i] for i in range(8)]
+    script = Script(scene(), offsets, judged, (2, 6))
+    best = optimise(script, steps=7, budget=1, on_step=counts.append)
+    assert best.steps.tolist() == [2, 6]
+    assert best.judged.tolist() == [8, 4]
+    assert (best.pictures - 100).amax(dim=(1, 2, 3)).tolist() == [1, 5]
+    assert counts == [2, 2, 2, 2, 1, 1, 1]

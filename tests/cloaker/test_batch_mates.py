@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from toy import CPU, smooth_faces
 
 from audit.types import Cloak, Photo, Targets
-from cloaker import lpips
+from cloaker import device, lpips
 from cloaker.attack import Person
 from cloaker.batch import Change, Task, Working, changes
 from cloaker.levels import SYSTEMS, resolve
@@ -150,3 +150,19 @@ def test_mates_that_finish_early_do_not_matter(
 ) -> None:
     everyone = cloaked(cloak_of(*way), networks)
     assert len({change.steps for change in everyone}) > 1
+
+
+@pytest.mark.parametrize("way", FINISHING, ids=" ".join)
+def test_when_finished_faces_leave_does_not_matter(
+    way: tuple[str, ...], networks: list[EmbeddingNetwork], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloak = cloak_of(*way)
+    faces = faces_for(cloak, networks)
+    tasks = tasks_for(cloak, faces, networks)
+    at_once = changes(tasks, faces, cloak, networks, lambda _: None)
+    monkeypatch.setattr(device, "answers_at_once", lambda _: False)
+    monkeypatch.setattr("cloaker.attack._STEPS_BETWEEN_LOOKS", 3)
+    later = changes(tasks, faces, cloak, networks, lambda _: None)
+    for before, after in zip(at_once, later, strict=True):
+        assert after.steps == before.steps
+        torch.testing.assert_close(after.pixels, before.pixels, rtol=0, atol=GREY_LEVELS_APART)
