@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from audit import services
 from audit.errors import UserError
 from audit.folders import private_folder
-from audit.preparation import bundled_names
+from audit.preparation import knows_generated_only
+from audit.trained import calibration_of
 from providers.base import Rate
 
 if TYPE_CHECKING:
@@ -20,10 +21,9 @@ def serve(
     """Serve until interrupted; the first line on stdout is `listening on URL`."""
     from cloaker.device import compute_in_caller_threads
     from providers.emulators import server
-    from providers.emulators.calibration import calibration
 
     compute_in_caller_threads()
-    if network in bundled_names():
+    if knows_generated_only(network):
         print(  # noqa: T201 - for the person at the terminal
             f"{network} knows only the bundled generated faces: on photos of real people its "
             "scores mean nothing. --network NAME takes a real one (`audit weights list`).",
@@ -32,7 +32,7 @@ def serve(
     server.serve(
         provider,
         services.recogniser(network, device),
-        calibration(network),
+        calibration_of(network),
         host=host,
         port=port,
         options=options,

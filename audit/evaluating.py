@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audit import cloak_jobs, cloaks, manifest, preparation, results, stores
+from audit import cloak_jobs, cloaks, manifest, preparation, results, stores, trained
 from audit.cloak_folder import Interrupted
 from audit.errors import UserError
 from audit.experiment import Experiment
@@ -118,26 +118,16 @@ def _prepared(
     experiment: Experiment, networks: Sequence[str], protected: int, progress: Progress
 ) -> tuple[Experiment, Prepared]:
     """Return the experiment with its people named, and its photos split."""
-    from datasets import split
-
     assert experiment.photos is not None
     photo_set = preparation.load_photos(experiment.photos, experiment.device, progress)
     preparation.refuse_bundled_networks(photo_set, networks)
     people = experiment.person or _most_photographed(photo_set, protected)
     experiment = experiment.model_copy(update={"person": tuple(people)})
-    divided = split.split(
-        photo_set,
-        people,
-        seed=experiment.seed,
-        train=experiment.train,
-        probes=experiment.probes,
-        decoys=experiment.decoys,
-        decoy_photos=experiment.decoy_photos,
-    )
-    groups = [*divided.decoy.values(), *divided.train.values()]
+    prepared = preparation.divided(experiment, photo_set, people, networks, progress)
+    groups = [*prepared.split.decoy.values(), *prepared.split.train.values()]
     if (enough := sum(len(photos) > 1 for photos in groups)) < _PEOPLE_MIN:
         raise _too_few(f"{enough} people with two photos")
-    return experiment, Prepared(photo_set, divided)
+    return experiment, prepared
 
 
 def _too_few(seen: str) -> UserError:
@@ -284,6 +274,7 @@ def _write(
         "photos": _counts(prepared),
         "cloaks": cloak_jobs.parameters_by_arm(experiment),
         "weights": {name: network.weights_sha256 for name, network in networks.items()},
+        "trackers": trained.told(list(networks)),
         **manifest.environment(),
     }
     written = {"manifest": told, **{name: rows for name, rows in tables.items() if name != "roc"}}

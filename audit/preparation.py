@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audit import services
+from audit import services, trained
 from audit.errors import UserError
 from audit.experiment import Experiment
 from audit.folders import RunFolder, cache_folder, private_folder, read_jsonl, write_jsonl
@@ -76,8 +76,6 @@ def load_photos(folder: Path, device: str, progress: Progress) -> PhotoSet:
 
 def prepare(experiment: Experiment, progress: Progress) -> Prepared:
     """Read the photos and split them; raises UserError for what can't be an experiment."""
-    from datasets import split
-
     if experiment.photos is None:
         raise AssertionError("with_bundled_people comes first")
     photo_set = load_photos(experiment.photos, experiment.device, progress)
@@ -87,18 +85,33 @@ def prepare(experiment: Experiment, progress: Progress) -> Prepared:
             "it isn't said who is protected.",
             expected=f"--person NAME; {experiment.photos} holds {_some(photo_set.people)}",
         )
-    return Prepared(
+    return divided(experiment, photo_set, experiment.person, judges_of(experiment), progress)
+
+
+def divided(
+    experiment: Experiment,
+    photo_set: PhotoSet,
+    people: Sequence[str],
+    judges: Sequence[str],
+    progress: Progress,
+) -> Prepared:
+    """Split the photos around the protected people.
+
+    Raises UserError for what can't be split so, and for judges that were trained on such people.
+    """
+    from datasets import split
+
+    found = split.split(
         photo_set,
-        split.split(
-            photo_set,
-            experiment.person,
-            seed=experiment.seed,
-            train=experiment.train,
-            probes=experiment.probes,
-            decoys=experiment.decoys,
-            decoy_photos=experiment.decoy_photos,
-        ),
+        people,
+        seed=experiment.seed,
+        train=experiment.train,
+        probes=experiment.probes,
+        decoys=experiment.decoys,
+        decoy_photos=experiment.decoy_photos,
     )
+    trained.refuse_known_people(judges, found, progress.say)
+    return Prepared(photo_set, found)
 
 
 def save(folder: RunFolder, prepared: Prepared) -> None:
@@ -173,8 +186,9 @@ def judges_of(experiment: Experiment) -> tuple[str, ...]:
 
 def refuse_bundled_networks(photo_set: PhotoSet, names: Sequence[str]) -> None:
     """Raise UserError if a network that knows only generated faces is to judge real ones."""
-    wrong = sorted(set(names) & bundled_names()) if names and not photo_set.generated else []
-    if wrong:
+    if photo_set.generated:
+        return
+    if wrong := sorted(filter(knows_generated_only, set(names))):
         raise UserError(
             f"{' and '.join(wrong)} knows only the bundled generated faces, and {photo_set.root} "
             "holds real photos: any result would be worthless.",
@@ -185,11 +199,11 @@ def refuse_bundled_networks(photo_set: PhotoSet, names: Sequence[str]) -> None:
         )
 
 
-def bundled_names() -> set[str]:
-    """Return the names of the networks that know generated people only."""
+def knows_generated_only(network: str) -> bool:
+    """Tell whether a network knows generated people only: a bundled one, or trained from one."""
     from cloaker.networks import bundled
 
-    return set(bundled.NAMES)
+    return trained.root_of(network) in bundled.NAMES
 
 
 def known_faces(device: str) -> "KnownFaces":

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from audit import cloak_jobs, manifest, preparation, results, services, settings
+from audit import cloak_jobs, manifest, preparation, results, services, settings, trained
 from audit.clock import utc
 from audit.errors import AuditError, ServiceRefused, Stopped
 from audit.experiment import Experiment
@@ -153,6 +153,7 @@ def _networks(experiment: Experiment, notes: manifest.Manifest) -> dict[str, Any
         return {
             "device": _device(experiment.device) if names else "",
             "weights": weights(names),
+            "trackers": trained.told(names),
             "cloaks": cloak_jobs.parameters_by_arm(experiment),
             "cloak_networks": [name for name in experiment.network if name in names],
         }
@@ -160,6 +161,7 @@ def _networks(experiment: Experiment, notes: manifest.Manifest) -> dict[str, Any
     return {
         "device": _device(experiment.device) if names else "",
         "weights": (notes.get("weights") or {}) | weights(names),
+        "trackers": trained.told(names),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from audit import cloaks, manifest, preparation, records, services
+from audit import cloaks, manifest, preparation, records, services, trained
 from audit.errors import UserError
 from audit.experiment import Experiment, read_toml, resolve
 from audit.folders import RunFolder, disk_errors, require_unchanged
@@ -36,6 +36,7 @@ def checked(old: RunFolder, given: Mapping[str, Any]) -> tuple[Experiment, Prepa
         require_unchanged(photo.path, photo.sha256)
     judges = preparation.judges_of(experiment)
     preparation.refuse_bundled_networks(prepared.photo_set, judges)
+    trained.refuse_known_people(judges, prepared.split, lambda _: None)
     records.weights(judges)
     cloaks.read_back(experiment, old, prepared)
     return experiment, prepared

@@ -14,11 +14,11 @@ from audit.folders import RunFolder, private_folder, state_folder
 from audit.ledger import Ledger
 from audit.pacing import Pacing
 from audit.plan import find_tier, threads_for
+from audit.trained import calibration_of
 from providers.base import Capabilities, Provider, Tier
 
 if TYPE_CHECKING:
     from audit.types import Recogniser
-    from providers.emulators.calibration import Calibration
     from providers.emulators.options import Matching
 
 
@@ -125,7 +125,7 @@ def _arguments(experiment: Experiment, folder: RunFolder) -> Iterator[dict[str, 
     elif capabilities.on_device:
         yield {
             "recogniser": recogniser(experiment.recogniser, experiment.device, folder.id),
-            "score": _calibration(experiment).score,
+            "score": calibration_of(experiment.recogniser).score,
             "folder": private_folder(folder.local_state),
         }
     else:
@@ -157,7 +157,7 @@ def _emulator(experiment: Experiment, folder: RunFolder) -> Iterator[str]:
     with server.running(
         experiment.service,
         recogniser(experiment.recogniser, experiment.device, folder.id),
-        _calibration(experiment),
+        calibration_of(experiment.recogniser),
         options=Options(
             state=private_folder(folder.emulator_state), matching=matching(experiment.matching)
         ),
@@ -172,12 +172,6 @@ def matching(name: str) -> "Matching":
     if name not in list(Matching):
         raise UserError(f"an emulator can't match by {name!r}.", expected=" or ".join(Matching))
     return Matching(name)
-
-
-def _calibration(experiment: Experiment) -> "Calibration":
-    from providers.emulators.calibration import calibration
-
-    return calibration(experiment.recogniser)
 
 
 def recogniser(network: str, device: str, run_id: str = "") -> "Recogniser":

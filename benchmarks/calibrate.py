@@ -8,7 +8,6 @@ generated people are used whom no bundled network was trained on.
 
 import argparse
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,21 +19,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 import providers.emulators
-from audit.errors import UserError
 from cloaker.faces import FaceFinder
 from cloaker.networks.base import Crop
 from cloaker.networks.registry import load
+from providers.emulators.calibration import Cosines, fitted
 
 TABLE = Path(providers.emulators.__file__).parent / "calibration.json"
-FALSE_MATCH_RATE = 1e-3
-GENUINE_SCORE = 0.95
 GENERATED = range(200, 300)
 GENERATED_LABEL = "generated people"
-Cosines = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class Entry:
     """One network's entry in the table."""
 
     slope: float
@@ -50,28 +46,6 @@ def pair_cosines(units: torch.Tensor, people: NDArray[np.int64]) -> tuple[Cosine
     cosines = (units @ units.T).numpy()[first, second]
     same = people[first] == people[second]
     return cosines[same], cosines[~same]
-
-
-def calibrate(genuine: Cosines, impostor: Cosines, photos: str) -> Calibration:
-    """Fit the two numbers; raise UserError when the network can't tell these people apart."""
-    if not len(genuine) or not len(impostor):
-        raise UserError(
-            f"{len(genuine)} genuine and {len(impostor)} impostor pairs",
-            expected="two or more people with two or more usable photos each",
-            remedy="name a folder that holds one folder of photos per person",
-        )
-    middle = float(np.quantile(impostor, 1 - FALSE_MATCH_RATE))
-    high = float(np.median(genuine))
-    if high <= middle:
-        raise UserError(
-            f"the median genuine cosine, {high:.3f}, is below the impostors' {middle:.3f}",
-            expected="a network that recognises these people",
-            remedy="use photos of the kind of people that the network was trained on",
-        )
-    slope = math.log(GENUINE_SCORE / (1 - GENUINE_SCORE)) / (high - middle)
-    return Calibration(
-        round(slope, 4), round(-slope * middle, 4), len(genuine), len(impostor), photos
-    )
 
 
 def folder_crops(folder: Path, per_person: int, crop: Crop) -> Crops:
@@ -96,7 +70,7 @@ def _read(path: Path) -> Pixels | None:
         return None
 
 
-def store(name: str, entry: Calibration) -> None:
+def store(name: str, entry: Entry) -> None:
     """Add or replace a network's entry in the table."""
     table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
     table[name] = asdict(entry)
@@ -122,7 +96,8 @@ def main() -> None:
         crops = folder_crops(options.photos, options.per_person, network.crop)
     units = network.embed(torch.from_numpy(crops.pixels).float())
     genuine, impostor = pair_cosines(units, crops.people)
-    entry = calibrate(genuine, impostor, label)
+    curve = fitted(genuine, impostor)
+    entry = Entry(curve.slope, curve.offset, len(genuine), len(impostor), label)
     store(options.network, entry)
     print(f"{len(crops.people)} crops, no face in {crops.missed} photos")
     print(f"genuine cosines, 5 % and median: {np.quantile(genuine, [0.05, 0.5]).round(3)}")

@@ -206,8 +206,9 @@ SYSTEMS: dict[str, Row] = {
 def resolve(system: str, level: str, settings: Sequence[str] = ()) -> dict[str, Value]:
     """Return all parameters of a system at a level, changed by settings `key=value`.
 
-    Raises UserError, naming what is known, for an unknown system or level, and for a setting that
-    the system does not have or that can't be read.
+    A setting `system:key=value` is for that system alone. Raises UserError, naming what is known,
+    for an unknown system or level, and for a setting that the system does not have or that can't
+    be read.
     """
     row = row_of(system)
     if level not in row.levels:
@@ -219,13 +220,19 @@ def resolve(system: str, level: str, settings: Sequence[str] = ()) -> dict[str, 
     parameters = {**COMMON, **row.defaults, **row.levels[level]}
     for setting in settings:
         key, _, text = setting.partition("=")
+        whose, colon, own_key = key.partition(":")
+        if colon:
+            row_of(whose)
+            if whose != system:
+                continue
+            key = own_key
         if key not in parameters:
             raise UserError(
                 f"{system} has no parameter {key!r}",
                 expected=f"one of {', '.join(parameters)}, as key=value",
                 remedy="leave it out, or set one of these",
             )
-        parameters[key] = _read(key, text, parameters[key])
+        parameters[key] = read_setting(key, text, parameters[key])
     return parameters
 
 
@@ -240,8 +247,8 @@ def row_of(system: str) -> Row:
     return SYSTEMS[system]
 
 
-def _read(key: str, text: str, like: Value) -> Value:
-    """Return a setting's value, of the type of the value that it replaces."""
+def read_setting(key: str, text: str, like: Value) -> Value:
+    """Return a setting's value, of the type of the value that it replaces. Raises UserError."""
     try:
         if isinstance(like, bool):
             return {"true": True, "false": False}[text.lower()]

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,7 @@ from audit.errors import UserError
 from audit.types import content_hash
 from cloaker.download import Progress, download
 from cloaker.networks.catalogue import CATALOGUE, METRICS, Entry, Metric, WeightFile
+from cloaker.trackers import installed
 
 
 class State(StrEnum):
@@ -60,8 +61,22 @@ class Weights:
 
 
 def list_weights() -> tuple[WeightsRow, ...]:
-    """Return every known network and metric, with its files' state (each is hashed anew)."""
-    return tuple(_row(name, entry) for name, entry in _entries().items())
+    """Return every known network and metric, with its files' state (each is hashed anew).
+
+    Networks that were trained on this machine come last.
+    """
+    known = (_row(name, entry) for name, entry in _entries().items())
+    return (*known, *map(_trained_row, installed.names()))
+
+
+def _trained_row(name: str) -> WeightsRow:
+    state, size, what = State.DAMAGED, None, "trained on this machine"
+    with suppress(UserError):
+        if tracker := installed.find(name):
+            what = tracker.what
+            size, state = len(installed.content(tracker)), State.INSTALLED
+    licence = "that of its base and of its photos"
+    return WeightsRow(name, state, size, licence, what, "this machine", fetchable=False)
 
 
 def add(name: str, file: Path) -> tuple[StoredFile, ...]:

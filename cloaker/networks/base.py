@@ -50,6 +50,10 @@ class EmbeddingNetwork(nn.Module):
         self.crop = crop
         self.weights_sha256 = weights_sha256
 
+    def weight_names(self) -> list[str]:
+        """Return the names in `state_dict` of what training may change, in the order of use."""
+        return [name for name, _ in self.named_parameters()]
+
     @torch.inference_mode()
     def embed(self, crops: Tensor, batch: int = 32) -> Tensor:
         """Return unit embeddings N x D (float32) of N x 3 x height x width crops, in batches."""

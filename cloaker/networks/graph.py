@@ -58,6 +58,13 @@ class GraphNetwork(EmbeddingNetwork):
                 del values[key]  # without this, all activations of a batch stay in memory
         return values[self.result].flatten(1)
 
+    def weight_names(self) -> list[str]:
+        """Return the constants that are numbers of a layer, in the order of use."""
+        used = dict.fromkeys(key for node in self.nodes for key in node.inputs)
+        names = [self._buffer_names[key] for key in used if key in self._buffer_names]
+        buffers = {name: self.get_buffer(name) for name in names}
+        return [name for name, kept in buffers.items() if kept.is_floating_point() and kept.dim()]
+
     def _check(self) -> None:
         known = {self.source, *self._buffer_names}
         for node in self.nodes:

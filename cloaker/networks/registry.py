@@ -1,19 +1,22 @@
-"""The one door to embedding networks: the bundled one and those whose weights are installed."""
+"""The one door to embedding networks: bundled ones, installed ones, and those trained here."""
 
 import pickle
 from collections.abc import Sequence
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
 
 from audit.errors import UserError
 from cloaker import weights
 from cloaker.networks.base import EmbeddingNetwork
 from cloaker.networks.catalogue import CATALOGUE
+from cloaker.trackers import installed
 
 
 def names() -> tuple[str, ...]:
-    """Return every network's name, bundled ones first, installed or not."""
-    return (*_bundled_names(), *CATALOGUE)
+    """Return every network's name, bundled ones first, installed or not, trained ones last."""
+    return (*_bundled_names(), *CATALOGUE, *installed.names())
 
 
 def load(name: str, device: str = "cpu") -> EmbeddingNetwork:
@@ -27,6 +30,8 @@ def load(name: str, device: str = "cpu") -> EmbeddingNetwork:
         from cloaker.networks import bundled
 
         network = bundled.load(name, device)
+    elif tracker := installed.find(name):
+        network = _trained(tracker)
     else:
         raise UserError(
             f"unknown network: {name}",
@@ -40,6 +45,25 @@ def _bundled_names() -> Sequence[str]:
     from cloaker.networks import bundled
 
     return tuple(bundled.NAMES)
+
+
+def _trained(tracker: installed.Tracker) -> EmbeddingNetwork:
+    network = load(tracker.base)
+    if network.weights_sha256 != tracker.base_sha256:
+        raise UserError(
+            f"{tracker.name} was trained from other weights of {tracker.base}.",
+            expected=f"SHA-256 {tracker.base_sha256}, here is {network.weights_sha256}",
+            remedy=f"install those weights of {tracker.base}, or train {tracker.name} again",
+        )
+    try:
+        network.load_state_dict(load_tensors(installed.content(tracker)))
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(
+            f"the trained network {tracker.name} can't be read: {error}",
+            remedy="delete it and train it again",
+        ) from error
+    network.name, network.weights_sha256 = tracker.name, tracker.sha256
+    return network
 
 
 def _installed(name: str) -> EmbeddingNetwork:

@@ -1,0 +1,1 @@
+"""Networks as trackers train them against cloaks: fine-tuned, robust, adaptive."""
