@@ -54,3 +54,13 @@ def test_every_row_names_a_class_and_changes_only_its_parameters(name: str) -> N
     assert issubclass(row.load(), System)
     for level in row.levels:
         assert resolve(name, level).keys() == {**COMMON, **row.defaults}.keys()
+
+
+def test_a_setting_may_be_for_one_system_alone() -> None:
+    settings = ["lowkey:lpips_weight=0", "steps=9"]
+    assert resolve("lowkey", "high", settings)["lpips_weight"] == 0
+    assert resolve("fawkes-0.3", "high", settings)["steps"] == 9
+    with pytest.raises(UserError, match="unknown cloaking system 'nonesuch'"):
+        resolve("lowkey", "high", ["nonesuch:steps=9"])
+    with pytest.raises(UserError, match="lowkey has no parameter 'kappa'"):
+        resolve("lowkey", "high", ["lowkey:kappa=9"])
