@@ -159,6 +159,10 @@ class RunFolder:
         return self.path / "changed_uploads.csv"
 
     @property
+    def embedding_map(self) -> Path:
+        return self.path / "embedding_map.csv"
+
+    @property
     def prices(self) -> Path:
         return self.path / "prices.toml"
 

@@ -70,9 +70,11 @@ def notes(old: RunFolder) -> dict[str, Any]:
 
 
 def carry_over(old: RunFolder, new: RunFolder) -> None:
-    """Bring the list of photos, the cloaked files and the examples into the new run's folder."""
+    """Bring the photos' list and map, the cloaked files and the examples into the new run's folder."""
     with disk_errors(new.path):
         shutil.copyfile(old.photos, new.photos)
+        if old.embedding_map.exists():
+            shutil.copyfile(old.embedding_map, new.embedding_map)
         for source, target in ((old.cloaked, new.cloaked), (old.examples, new.examples)):
             if source.exists():
                 shutil.copytree(source, target, copy_function=_link_or_copy, dirs_exist_ok=True)

@@ -16,6 +16,7 @@ from typing import Any
 from audit import (
     cloak_jobs,
     cloaks,
+    embedding_map,
     manifest,
     preparation,
     preregistration,
@@ -189,6 +190,7 @@ def _work(
 ) -> None:
     records.describe(experiment, folder, prepared)
     files = cloaks.cloak_all(experiment, folder, prepared, progress)
+    embedding_map.write(experiment, folder, prepared, progress)
     with services.opened(experiment, folder) as provider:
         transforms = {arm.name: arm.transforms for arm in experiment.arms()}
         face_sides = preparation.face_sides(experiment.device)

@@ -55,7 +55,11 @@ def clear(names: Sequence[str]) -> list[Row]:
 
 
 def forget(folder: RunFolder) -> int:
-    """Delete the embeddings of a run's photos, cloaked, changed or not; return how many there were."""
+    """Delete the embeddings of a run's photos, cloaked, changed or not; return how many there were.
+
+    The map made of them goes too.
+    """
+    folder.embedding_map.unlink(missing_ok=True)
     photos = [row["sha256"] for row in _rows_of(folder.photos)]
     cloaked = [row["cloaked_sha256"] for row in _rows_of(folder.cloaks)]
     try:

@@ -20,7 +20,7 @@ def content_hash(value: Any) -> str:
     return hashlib.sha256(_CANONICAL.encode(value).encode()).hexdigest()
 
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """The version of a run folder's files and of the exported tables: it grows when a column or a file
 is added, or a meaning changes. Manifests of before version 5 do not tell theirs."""
 

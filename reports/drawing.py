@@ -82,6 +82,17 @@ def stacked(sizes: Sequence[float], *, sharex: bool = True) -> tuple[Figure, lis
     return figure, panels
 
 
+def panels_of(
+    rows: int, columns: int, size: tuple[float, float]
+) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure of that size in inches and its panels, row by row, none sharing an axis."""
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for number, panel in enumerate(axes.flat):
+        panel.set_gid(f"panel-{number}")
+    return figure, axes.tolist()
+
+
 def label_rows(panel: Axes, labels: Sequence[str]) -> None:
     """Name the rows of a panel, the first at its top."""
     wrapped = [label.replace(", ", ",\n", 1) for label in labels]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from reports import (
     call_timeline,
+    embedding_map,
     examples,
     figures,
     layout,
@@ -87,6 +88,7 @@ def _notes(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, An
         "limits_words": call_timeline.limits_words(data.manifest),
         "pauses": bool(frames["call_timeline"]["after_pause"].any()),
         "start_ups": not frames["start_ups"].empty,
+        "maps_max": embedding_map.CLOAKS_MAX,
         "names_max": mistaken.NAMES_MAX,
         "arms_max": mistaken.ARMS_MAX,
     }

@@ -8,6 +8,7 @@ from reports import (
     call_timeline,
     cloaking_time,
     curve_figures,
+    embedding_map,
     figures,
     left_out,
     mistaken,
@@ -90,6 +91,12 @@ def _cloaks(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, D
             data.manifest,
             "Mean score of the true person against the size of the cloaks, DSSIM above, L2 below, "
             "one cross an arm; tables/perturbation.csv gives the numbers.",
+        ),
+        "embedding_map": embedding_map.figure(
+            frames["embedding_map"],
+            "Maps of the networks' embeddings, PCA and t-SNE: the protected people's photos before "
+            "and after cloaking, joined by a line, among probes and other people; "
+            "tables/embedding_map.csv gives the places.",
         ),
         "cloaking_time": cloaking_time.figure(
             data.cloaks,

@@ -19,7 +19,7 @@ from reports import (
     tables,
     verification,
 )
-from reports.run_folder import RunData, read_run
+from reports.run_folder import RunData, read_embedding_map, read_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +59,7 @@ def report_tables(data: RunData) -> Mapping[str, pd.DataFrame]:
         "call_timeline": call_timeline.call_timeline(
             ledger_rows.read_attempts(data.folder), data.manifest
         ),
+        "embedding_map": read_embedding_map(data.folder),
         "start_ups": cloaking_time.start_ups(data.manifest),
         "left_out": left_out.left_out(data.summary, data.photos),
         "claims": preregistration.claims(data, paired_changes),

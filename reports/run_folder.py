@@ -153,6 +153,15 @@ def read_changed_uploads(run: Path) -> pd.DataFrame:
     return _texts(table).assign(bytes=sizes.astype("Int64"))
 
 
+def read_embedding_map(run: Path) -> pd.DataFrame:
+    """Read embedding_map.csv; no rows if the folder has none, or no longer has."""
+    path = run / "embedding_map.csv"
+    columns = ["network", "projection", "photo_sha256", "person", "role", "cloak", "x", "y"]
+    table = _later_csv(path, columns)
+    places = {name: _numbers(table, name, path).to_pandas() for name in ("x", "y")}
+    return _texts(table.drop_columns(["x", "y"])).assign(**places)
+
+
 def _later_csv(path: Path, columns: Sequence[str]) -> pa.Table:
     if not path.exists() or not path.stat().st_size:
         return pa.table({name: pa.array([], pa.string()) for name in columns})

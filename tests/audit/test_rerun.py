@@ -75,7 +75,8 @@ def test_a_rerun_repeats_the_run_without_cloaking_anything(
     assert done.stdout.splitlines()[-1] == "audit-runs/new"
     new = old.with_name("new")
     assert answers(new) == answers(old)
-    for name in ("photos.jsonl", "experiment.toml", "cloaked/cloaks.jsonl"):
+    kept = ("photos.jsonl", "experiment.toml", "cloaked/cloaks.jsonl", "embedding_map.csv")
+    for name in kept:
         assert (new / name).read_bytes() == (old / name).read_bytes()
     then, now = manifest(old), manifest(new)
     assert (then.get("rerun_of"), now["rerun_of"]) == (None, "old")

@@ -57,8 +57,10 @@ def test_a_purged_run_leaves_no_embedding_of_its_photos(tmp_path: Path) -> None:
     folder.cloaked.mkdir(parents=True)
     write_jsonl(folder.photos, [{"sha256": "mine"}, {"sha256": "mine too"}])
     write_jsonl(folder.cloaks, [{"cloaked_sha256": "cloaked"}])
+    folder.embedding_map.write_text("network\n")
     keep("mine", "cloaked", "another's")
     assert stores.forget(folder) == 2
+    assert not folder.embedding_map.exists()
     assert list(stores.embeddings().get(SETTINGS, ["mine", "cloaked", "another's"])) == [
         "another's"
     ]

@@ -8,6 +8,7 @@ generated people, without its pictures:
 3. one gallery for all arms, calls in phases: ledger schema 3; several networks may cloak
 4. cloaks.jsonl tells each network's embedding_shifts, the manifest each cloak's parameters
 5. the manifest tells its schema_version; lock.toml, if the run was pre-registered
+6. embedding_map.csv; the manifest tells the tier's limits and how long cloaking took to begin
 """
 
 import json
@@ -27,7 +28,7 @@ from reports import exports, preregistration, schema
 
 FIXTURES = Path(__file__).parent / "fixtures"
 VERSIONS = range(1, SCHEMA_VERSION + 1)
-CALLS = {1: 41, 2: 41, 3: 33, 4: 33, 5: 33}
+CALLS = {1: 41, 2: 41, 3: 33, 4: 33, 5: 33, 6: 33}
 Audit = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -70,6 +71,7 @@ def test_its_report_is_built(run: Path, version: int) -> None:
     assert "With nothing cloaked (control), the Azure Face emulator " in text
     assert "with the network bundled-conv, on this machine" in text
     assert ("Pre-registration" in text) == (version >= 5)
+    assert ("seen by bundled-conv" in text) == (version >= 6)
 
 
 def test_its_lock_is_kept() -> None:
@@ -112,7 +114,7 @@ def test_it_is_compared_with_a_run_of_today(run: Path, version: int, tmp_path: P
 
 
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
-    run = Path(shutil.copytree(FIXTURES / "version-5", tmp_path / "newer"))
+    run = Path(shutil.copytree(FIXTURES / f"version-{SCHEMA_VERSION}", tmp_path / "newer"))
     change_manifest(run, schema_version=SCHEMA_VERSION + 1)
     with pytest.raises(UserError, match="a newer version of this program"):
         reports.load(run)
