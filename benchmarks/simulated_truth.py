@@ -18,7 +18,7 @@ smallest detectable size, drawn apart, is told (bar: about 80 %).
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.compare_changes import measures, tabulated
+from reports.compare_changes import Columns, measures, of_one_page
 from reports.compare_wording import sentences
 from reports.compared_run import ComparedRun
 from reports.comparison import Comparison
@@ -37,11 +37,16 @@ _NOISE = 0.03  # of one answer about one probe
 _PROBES_DIFFER = 0.05
 _PEOPLE_DIFFER = 0.02  # in how much a change moves them
 _CLEAN = {"control": 0.9, CLOAKED: 0.6}
-_WORDS = {
-    "control": (("did not change by", "no change is claimed"), "with nothing cloaked fell"),
-    CLOAKED: (("nothing of that can", "no change is claimed"), "protects less than before"),
+_NOTHING = {
+    "control": "did not change by|no change is claimed",
+    CLOAKED: "nothing of that can|no change is claimed",
 }
-"""Of each arm's sentence: what it says where it claims nothing, and where it claims the truth."""
+"""What each arm's sentence says where it claims nothing."""
+_TRUTH = {"control": "with nothing cloaked fell", CLOAKED: "protects less than before"}
+"""What it says where it claims what truly changed."""
+
+Page = Sequence[Mapping[str, Any]]
+"""The rows of a comparison: the control's, then the cloaked arm's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +78,20 @@ SIZES = ((1, 31), (8, 10), (20, 5))
 
 def main() -> None:
     """Print a row for each case and number of people."""
-    repeats = _arguments().repeats
+    arguments = _arguments()
+    repeats = arguments.repeats
     columns = ("people x probes", "case", "control covered", "beyond covered", "false alarms", "right", "detectable told")  # fmt: skip
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
-    for people, probes in SIZES:
+    for people, probes in [size for size in SIZES if size[0] in arguments.people]:
         for case in CASES:
             if case.people_differ and people == 1:
                 continue  # of one person, her own change is what is asked about
             draw = np.random.default_rng([people, CASES.index(case)])
-            told = pd.DataFrame([_judged(case, draw, people, probes) for _ in range(repeats)])
-            cells = [_share(told[name].dropna(), repeats) for name in told]
+            pages = [_page(_drawn(case, draw, people, probes)) for _ in range(repeats)]
+            told = _judged(case, pages)
+            if case == CASES[0]:
+                told["detectable"] = _detected(case, draw, pages, (people, probes))
+            cells = [_share(values.dropna(), repeats) for _, values in told.items()]
             print(f"| {people} x {probes} | {case.name} | {' | '.join(cells)} |", flush=True)
 
 
@@ -93,62 +102,63 @@ def _share(values: "pd.Series[float]", repeats: int) -> str:
     return f"{100 * values.mean():.1f} %{given}"
 
 
-def _judged(case: Case, draw: np.random.Generator, people: int, probes: int) -> dict[str, float]:
-    """Draw two runs of a case, compare them, and tell what of it is true; NaN where not given."""
-    table = _compared(_drawn(case, draw, people, probes))
-    truths = bool(case.drift), bool(case.broken)
+def _judged(case: Case, pages: Sequence[Page]) -> pd.DataFrame:
+    """Tell what of each page is true, one row a page; NaN where something isn't given."""
+    truths = {"control": bool(case.drift), CLOAKED: bool(case.broken)}
+    says = _sentences(pages)
+    silent = {arm: says[arm].str.contains(_NOTHING[arm]) for arm in truths}
+    claims = {arm: says[arm].str.contains(_TRUTH[arm]) for arm in truths}
+    right = [claims[arm] if truth else silent[arm] for arm, truth in truths.items()]
+    false = [~silent[arm] for arm, truth in truths.items() if not truth]
+    return pd.DataFrame(
+        {
+            "control": _covered([page[0] for page in pages], "change", case.drift),
+            "beyond": _covered([page[1] for page in pages], "beyond", case.broken),
+            "false": np.any(false, axis=0) if false else False,
+            "right": np.all(right, axis=0),
+            "detectable": np.nan,
+        }
+    )
+
+
+def _sentences(pages: Sequence[Page]) -> pd.DataFrame:
+    """Return each page's findings, a column an arm."""
+    table = pd.DataFrame([row for page in pages for row in page])
     findings = [sentence.finding for sentence in sentences(_COMPARISON, table)]
-    claims = [_WORDS[arm][1] in finding for arm, finding in zip(_CLEAN, findings, strict=True)]
-    silent = [
-        any(words in finding for words in _WORDS[arm][0])
-        for arm, finding in zip(_CLEAN, findings, strict=True)
-    ]
-    return {
-        "control": _covered(table, 0, "change", case.drift),
-        "beyond": _covered(table, 1, "beyond", case.broken),
-        "false": any(
-            not truth and not says_nothing
-            for truth, says_nothing in zip(truths, silent, strict=True)
-        ),
-        "right": all(
-            claim if truth else says_nothing
-            for truth, claim, says_nothing in zip(truths, claims, silent, strict=True)
-        ),
-        "detectable": _detected(case, draw, float(table["detectable"].iloc[0]), (people, probes)),
-    }
+    return pd.DataFrame({"control": findings[::2], CLOAKED: findings[1::2]})
 
 
-def _covered(table: pd.DataFrame, row: int, name: str, truth: float) -> float:
-    low, high = (table[f"{name}_{end}"].iloc[row] for end in ("low", "high"))
-    return np.nan if np.isnan(low) else float(low <= truth <= high)
+def _covered(rows: Sequence[Mapping[str, Any]], name: str, truth: float) -> Sequence[float]:
+    ends = [(row[f"{name}_low"], row[f"{name}_high"]) for row in rows]
+    return [np.nan if np.isnan(low) else float(low <= truth <= high) for low, high in ends]
 
 
 def _detected(
-    case: Case, draw: np.random.Generator, detectable: float, size: tuple[int, int]
-) -> float:
-    """Tell whether a drift of the size that was called detectable is told, in runs drawn anew."""
-    if case != CASES[0]:
-        return np.nan
-    moved = replace(case, drift=-detectable)
-    table = _compared(_drawn(moved, draw, *size, alike=True))
-    return float(_WORDS["control"][1] in sentences(_COMPARISON, table)[0].finding)
+    case: Case, draw: np.random.Generator, pages: Sequence[Page], size: tuple[int, int]
+) -> "pd.Series[float]":
+    """Tell whether a drift of the size that a page called detectable is told, drawn anew."""
+    sizes = [float(control["detectable"]) for control, _ in pages]
+    moved = [replace(case, drift=-size) for size in sizes]
+    again = [_page(_drawn(each, draw, *size, alike=True)) for each in moved]
+    return _sentences(again)["control"].str.contains(_TRUTH["control"]).astype(float)
 
 
-def _compared(arms: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return the table of changes, as `audit compare` makes it of pairs."""
+def _page(arms: Mapping[str, Columns]) -> Page:
+    """Return the rows of the table of changes, as `audit compare` makes them of pairs."""
     control, cloaked = arms.values()
-    beside = control.drop(columns="true_person").add_suffix("_control")
-    four = pd.concat([cloaked, beside], axis=1)
+    four = {**cloaked, **{f"{name}_control": values for name, values in control.items()}}
     measured = (measures(control, None), measures(cloaked, four))
-    return tabulated(
-        {**_NAMES, "arm": name, "system": "none" if name == "control" else "fawkes-0.3", **row}
-        for name, row in zip(arms, measured, strict=True)
+    return of_one_page(
+        [
+            {**_NAMES, "arm": name, "system": "none" if name == "control" else "fawkes-0.3", **row}
+            for name, row in zip(arms, measured, strict=True)
+        ]
     )
 
 
 def _drawn(
     case: Case, draw: np.random.Generator, people: int, probes: int, *, alike: bool = False
-) -> Mapping[str, pd.DataFrame]:
+) -> Mapping[str, Columns]:
     """Return each arm's pairs of answers, as `comparison.pairs` does."""
     # With one person her own change is what is asked about; with several, that of people at large.
     spread = 0.0 if people == 1 or alike else _PEOPLE_DIFFER
@@ -156,15 +166,15 @@ def _drawn(
         truth + draw.normal(0, spread * bool(truth or case.people_differ), people).repeat(probes)
         for truth in (case.drift, case.broken)
     )
-    owners = pd.Series(np.arange(people).repeat(probes).astype(str), dtype=object)
+    owners = np.arange(people).repeat(probes).astype(str).astype(object)
     return {
         arm: _pairs(case, draw, arm, owners, drift + broken * (arm == CLOAKED)) for arm in _CLEAN
     }
 
 
 def _pairs(
-    case: Case, draw: np.random.Generator, arm: str, owners: "pd.Series[str]", moved: np.ndarray
-) -> pd.DataFrame:
+    case: Case, draw: np.random.Generator, arm: str, owners: np.ndarray, moved: np.ndarray
+) -> Columns:
     count = len(owners)
     clean = draw.normal(_CLEAN[arm], _PROBES_DIFFER, count)
     before, after = clean + draw.normal(0, _NOISE, (2, count)) + np.stack([0 * moved, moved])
@@ -173,13 +183,13 @@ def _pairs(
     spread = np.hypot(_PROBES_DIFFER, _NOISE)
     is_hiding = case.hidden and arm == CLOAKED
     threshold = _CLEAN[arm] + spread * _normal_quantile(case.hidden) if is_hiding else -np.inf
-    frame: dict[str, Any] = {"true_person": owners}
+    columns: dict[str, np.ndarray] = {"true_person": owners}
     for when, scores in (("before", before), ("after", after)):
         hidden = scores < threshold
-        frame[f"score_{when}"] = np.where(hidden, np.nan, scores)
-        frame[f"censored_{when}"] = hidden
-        frame[f"identified_{when}"] = (~hidden).astype(float)
-    return pd.DataFrame(frame)
+        columns[f"score_{when}"] = np.where(hidden, np.nan, scores)
+        columns[f"censored_{when}"] = hidden
+        columns[f"identified_{when}"] = (~hidden).astype(float)
+    return columns
 
 
 def _normal_quantile(share: float) -> float:
@@ -208,6 +218,7 @@ _NAMES = {"service": _COMPARISON.series[0].service, "level": "high", "before": "
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=1000)
+    parser.add_argument("--people", type=int, nargs="+", default=[people for people, _ in SIZES])
     return parser.parse_args()
 
 

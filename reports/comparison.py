@@ -83,7 +83,7 @@ def pairs(before: ComparedRun, after: ComparedRun, arm: str) -> pd.DataFrame:
     """Return one row per probe that was asked in this arm of both runs.
 
     `score_before` and `score_after` are the true person's, missing where the service hid or gave
-    none; `identified_before` and `identified_after` are missing where it found no face.
+    none; `identified_before` and `identified_after` are 1 or 0, missing where it found no face.
     """
     return _answers(before, arm).merge(
         _answers(after, arm), on=PROBE, suffixes=("_before", "_after"), validate="one_to_one"
@@ -93,6 +93,6 @@ def pairs(before: ComparedRun, after: ComparedRun, arm: str) -> pd.DataFrame:
 def _answers(run: ComparedRun, arm: str) -> pd.DataFrame:
     rows = run.observations[run.observations["arm"] == arm]
     found = rows["outcome"].isin([str(outcome) for outcome in FACE_FOUND])
-    identified = rows["outcome"].eq(Outcome.MATCH).astype("boolean").where(found)
+    identified = rows["outcome"].eq(Outcome.MATCH).astype(float).where(found)
     answers = rows[[*PROBE, "censored"]].assign(score=rows["true_score"], identified=identified)
     return answers.sort_values(PROBE, kind="stable").reset_index(drop=True)

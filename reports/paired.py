@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +17,7 @@ SIGNS_MIN = 6
 """All of fewer signs are alike by chance more often than once in twenty cases: 2 in 2**5."""
 WALSH_MAX = 2000
 _EXACT_MAX = 50
-_FLIPS = 9999
 _SPREADS = 100
-_SEED = 20210101
 _DIGITS = 9
 _RANKS_WORTH = 3 / math.pi  # of normal values: Pitman's efficiency of Wilcoxon's test
 
@@ -63,19 +62,28 @@ def recognition_test(lost: Values, gained: Values) -> float:
 
     Of one person it is McNemar's exact test. Of several, each person's probes change sides
     together: the net number gained has either sign with equal chance, exactly over all signs of
-    all people, or of _FLIPS drawn ones. With one probe a person that is McNemar's test again.
-    Missing where nothing changed, or of under SIGNS_MIN people.
+    all people (scipy's `permutation_test` draws them from 14 people on). With one probe a person
+    that is McNemar's test again. Missing where nothing changed, or of under SIGNS_MIN people.
     """
     if len(lost) < 2:
         return mcnemar(int(lost.sum()), int(gained.sum()))
-    net = gained - lost
+    net = (gained - lost).astype(int)
     if len(net) < SIGNS_MIN or not net.any():
         return math.nan
-    flipped = stats.permutation_test(
-        (net,), np.sum, permutation_type="samples", n_resamples=_FLIPS,
-        vectorized=True, rng=np.random.default_rng(_SEED),
-    )  # fmt: skip
-    return float(flipped.pvalue)
+    chances = _sum_chances(np.abs(net).tolist())
+    sums = 2 * np.arange(len(chances)) - np.abs(net).sum()
+    return min(1.0, float(chances[np.abs(sums) >= abs(net.sum())].sum()))
+
+
+def _sum_chances(parts: Iterable[int]) -> Values:
+    """Return the chance of each sum, from 0, of whole parts that are each in or out by a coin."""
+    chances = np.ones(1)
+    for part in parts:
+        longer = np.zeros(len(chances) + part)
+        longer[: len(chances)] = chances / 2
+        longer[part:] += chances / 2
+        chances = longer
+    return chances
 
 
 def mcnemar(lost: int, gained: int) -> float:
@@ -132,9 +140,7 @@ def _ranks_cut(count: int) -> int:
     if count > _EXACT_MAX:
         spread = math.sqrt(count * (count + 1) * (2 * count + 1) / 24)
         return math.floor(count * (count + 1) / 4 + stats.norm.ppf(tail) * spread)
-    chances = np.ones(1)
-    for rank in range(1, count + 1):
-        chances = np.convolve(chances, np.bincount([0, rank]) / 2)
+    chances = _sum_chances(range(1, count + 1))
     return int(np.searchsorted(chances.cumsum(), tail, side="right")) - 1
 
 

@@ -43,7 +43,7 @@ class Units(NamedTuple):
         return math.sqrt(power * units / (units - 1)) / float(self.counts.sum())
 
 
-def units(values: Values, people: "pd.Series[str]") -> Units:
+def units(values: Values, people: "NDArray[Any] | pd.Series[str]") -> Units:
     """Return the units of values of which some may be missing (NaN), given whose each is.
 
     The missing ones' people count too in whether there are several. Differences are rounded, so
@@ -58,7 +58,7 @@ def units(values: Values, people: "pd.Series[str]") -> Units:
     return Units(sums[counts > 0], counts[counts > 0], are_people=True)
 
 
-def by_person(amounts: NDArray[Any], people: "pd.Series[str]") -> Values:
+def by_person(amounts: NDArray[Any], people: "NDArray[Any] | pd.Series[str]") -> Values:
     """Return the sum of amounts (or of flags set) of each person, float64, shape (people,)."""
-    whose, persons = pd.factorize(people.to_numpy())
+    whose, persons = pd.factorize(np.asarray(people))
     return np.bincount(whose, weights=amounts, minlength=len(persons)).astype(np.float64)

@@ -172,6 +172,15 @@ def test_recognition_s_p_value_counts_the_signs_of_all_people(sides: list[tuple[
     assert paired.recognition_test(lost, gained) == pytest.approx(expected)
 
 
+def test_recognition_of_many_people_is_tested_as_by_flips_that_scipy_draws() -> None:
+    draw = np.random.default_rng(12)
+    lost, gained = draw.binomial(10, [[0.3], [0.2]], (2, 40)).astype(float)
+    flips = stats.permutation_test(
+        (gained - lost,), np.sum, permutation_type="samples", vectorized=True, rng=draw
+    )
+    assert paired.recognition_test(lost, gained) == pytest.approx(flips.pvalue, abs=0.01)
+
+
 def test_probes_of_a_person_that_change_together_are_no_false_alarm() -> None:
     """Where people change sides as a whole, probes taken as independent alarm far more often."""
     draw = np.random.default_rng(6)
