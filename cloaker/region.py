@@ -8,7 +8,7 @@ a grid a little finer than the crop, which is enlarged into the photo at the end
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from cloaker.perceptual import WINDOW_PX, Dssim, dssim
 _WORKING_SCALE = 1.25
 """Working pixels per pixel of the crop, at most."""
 _HALVINGS = 7
+_STRIP_PIXELS = 2**18
 
 
 class FaceRegion:
@@ -40,9 +41,9 @@ class FaceRegion:
 
     `crops` are those of the networks that see the face, `landmarks` its five points in the photo.
     Boxes smaller than SSIM's window are grown by a window on all sides; with `whole` the box is
-    the photo. `clean` is the box at the photo's resolution, `working` the same on the grid in
-    which the change is computed: float32, 3 x height x width in 0..255. `working_matrices` map
-    that grid's points to each crop's.
+    the photo. `clean` is the box at the photo's resolution, uint8; `working` the same on the grid
+    in which the change is computed, float32: both 3 x height x width in 0..255.
+    `working_matrices` map that grid's points to each crop's.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class FaceRegion:
         return {crop: Dssim(self.aligned(self.clean, crop)[None]) for crop in crops}
 
     def cut(self, pixels: Pixels) -> Tensor:
-        """Return the region of a photo of the same size, float32 3 x height x width."""
-        return self.box.of(planes(pixels)).to(self._device, torch.float32)
+        """Return the region of a photo of the same size, uint8 3 x height x width."""
+        return self.box.of(planes(pixels)).to(self._device)
 
     def aligned(self, region: Tensor, crop: Crop) -> Tensor:
         """Return a region's crop, aligned by the clean photo's landmarks."""
@@ -104,7 +105,7 @@ class FaceRegion:
             change = nn.functional.interpolate(change[None], size=size, mode="bilinear")[0]
 
         def at(factor: float) -> Tensor:
-            return torch.add(self.clean, change, alpha=factor).round_().clamp_(0, 255)
+            return self._whole_values(change, factor)
 
         return at(_largest(lambda factor: max(self.visibility(at(factor))) <= budget))
 
@@ -112,17 +113,37 @@ class FaceRegion:
         """Return a copy of a photo, which may hold other changed faces, with this one's change."""
         photo = np.array(pixels)
         part = self.box.of(planes(photo))
-        part.copy_((part.to(region).add_(region).sub_(self.clean)).clamp_(0, 255))
+        for rows in self._strips():
+            before, clean, after = (
+                part[:, rows].to(region).short(),
+                self.clean[:, rows],
+                region[:, rows],
+            )
+            part[:, rows].copy_(before.add_(after).sub_(clean).clamp_(0, 255))
         return photo
+
+    def _whole_values(self, change: Tensor, factor: float) -> Tensor:
+        """Return the region with so much of a change of its own size, uint8."""
+        changed = torch.empty_like(self.clean)
+        for rows in self._strips():
+            values = torch.add(self.clean[:, rows], change[:, rows], alpha=factor)
+            changed[:, rows] = values.round_().clamp_(0, 255)
+        return changed
+
+    def _strips(self) -> Iterator[slice]:
+        """Yield rows, some at a time: as numbers of four bytes a large region needs 100 MB."""
+        _, height, width = self.clean.shape
+        step = max(1, _STRIP_PIXELS // width)
+        return (slice(top, top + step) for top in range(0, height, step))
 
     def _working(self) -> tuple[Tensor, dict[Crop, Similarity]]:
         photo_scale = max(map(_pixels_per_crop_pixel, self._matrices.values()))
         if photo_scale <= _WORKING_SCALE:
-            return self.clean, self._matrices
+            return self.clean.float(), self._matrices
         shrink = _WORKING_SCALE / photo_scale
         height, width = (max(WINDOW_PX, round(side * shrink)) for side in self.clean.shape[-2:])
         working = nn.functional.interpolate(
-            self.clean[None], size=(height, width), mode="bilinear", antialias=True
+            self.clean[None].float(), size=(height, width), mode="bilinear", antialias=True
         )[0]
         steps = np.array([self.box.width / width, self.box.height / height])
         return working, {crop: _on_grid(m, steps) for crop, m in self._matrices.items()}

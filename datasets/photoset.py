@@ -1,6 +1,7 @@
 """Turn a folder with one folder per person into a photo set; every file is used or rejected."""
 
 import itertools
+import os
 import unicodedata
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from datasets.photos import PhotoError, Picture, Reason, decode, quiet
 CountFaces = Callable[[str, NDArray[np.uint8]], int]
 OnPhoto = Callable[[int, int], None]
 
-DECODING_THREADS = 4
+DECODING_THREADS = min(4, os.cpu_count() or 1)
 SIDECARS = (".csv", ".txt", ".json", ".md")
 HIDDEN = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")
 LAYOUT = "a folder with one folder per person: photos/alice/1.jpg, photos/bob/1.jpg"

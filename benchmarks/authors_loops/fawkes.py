@@ -47,7 +47,8 @@ def release_03(networks: Networks, clean: Tensor, parameters: Parameters, steps:
         own, other = network(clean), network(target)
         aim = own + 2 * (other.mean(dim=0) - own.mean(dim=0))
         away: Tensor = torch.linalg.vector_norm(aim - network(cloaked), dim=1)
-        return away / torch.linalg.vector_norm(aim, dim=1)
+        length: Tensor = torch.linalg.vector_norm(aim, dim=1)
+        return away / length
 
     def penalty(excess: Tensor) -> Tensor:
         return float(parameters["penalty"]) * excess.square()
