@@ -184,15 +184,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("faces", type=Path)
     parser.add_argument("weights", type=Path)
     parser.add_argument("--cache", type=Path, help="a folder that keeps what was made")
-    cloaking, judging = ["edgeface_xxs", "mfn_ms1m_y1", "mbf_s8"], ["edgeface_xs", "mfn_s8"]
+    cloaking = ["edgeface_xxs", "edgeface_xs", "mfn_ms1m_y1"]
+    judging = ["mbf_s8", "retail0095"]
     parser.add_argument("--network", nargs="+", choices=FILES, default=cloaking)
-    parser.add_argument("--judge", nargs="+", choices=FILES, default=[*judging, "retail0095"])
-    parser.add_argument("--base", default="mfn_ms1m_y1", choices=FILES)
+    parser.add_argument("--judge", nargs="+", choices=FILES, default=judging)
+    parser.add_argument("--base", default="edgeface_xxs", choices=FILES)
     parser.add_argument("--system", nargs="+", default=SYSTEMS)
-    parser.add_argument("--learn", nargs="+", default=["fawkes-1.0", "lowkey"])
+    parser.add_argument("--learn", nargs="+", default=["fawkes-1.0"])
     for name, default in {
-        "people": 6, "photos": 2, "probes": 10, "decoys": 60, "decoy-photos": 4,
-        "outsiders": 25, "outsider-photos": 3, "attack-steps": 4,
+        "people": 3, "photos": 2, "probes": 15, "decoys": 40, "decoy-photos": 3,
+        "outsiders": 12, "outsider-photos": 3, "attack-steps": 4,
     }.items():  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)
     return parser.parse_args()

@@ -101,7 +101,8 @@ class EmbeddingCache:
         except sqlite3.OperationalError:
             return None
         except sqlite3.DatabaseError:  # no database, or a damaged one
-            self._file.unlink(missing_ok=True)
+            for part in ("", "-wal", "-shm"):  # a log left behind would be taken for the new file's
+                self._file.with_name(self._file.name + part).unlink(missing_ok=True)
             return None
         except OSError:
             return None
