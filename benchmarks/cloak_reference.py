@@ -88,7 +88,7 @@ def _measured(
     if case.system == "lowkey" and not _has_lpips():
         parameters["lpips_weight"] = 0.0
     regions = random_regions(networks, arguments.batch)
-    theirs = partial(case.reference, networks, regions[0].clean[None], parameters)
+    theirs = partial(case.reference, networks, regions[0].working[None], parameters)
     ours = partial(cloak, case.system, parameters, networks, regions)
     for work in (theirs, ours):
         work(1)
