@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 PICTURE = Path(__file__).with_name("readme_report.png")
-WIDTH_PX, HEIGHT_PX = 900, 1700
+WIDTH_PX, HEIGHT_PX = 1280, 1150
 LEVELS = ("low", "mid", "high")
 
 

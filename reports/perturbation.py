@@ -1,18 +1,20 @@
 """Confidence against the size of the perturbation: who is recognised behind how visible a cloak."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from scipy import stats
 
 from audit.types import Game
 from reports.drawing import CLOAKED, CONTROL, Drawn, drawing, drawn, legend, stacked
 from reports.figures import POINTS_MAX
 from reports.manifest import Manifest, ManifestArm
-from reports.statistics import mean_interval
-from reports.tables import of_arm
+from reports.statistics import BOOTSTRAP_MIN, CONFIDENCE_LEVEL, mean_interval
+from reports.tables import PROBE, of_arm
 from reports.units import units
 
 SIZES = {"dssim": "DSSIM of the cloak", "l2": "L2 of the cloak"}
@@ -36,27 +38,29 @@ def perturbation(
     shown scores with its 95 % interval. Where the probes were cloaked (evade), one row per arm and
     probe. The control has no cloak: size 0. An arm that cloaks other people's photos has no rows.
     """
-    shown = observations.dropna(subset="true_score")
-    parts = [_arm(of_arm(shown, arm), _of_arm(cloaks, arm), arm) for arm in manifest.arms]
+    shown = observations.loc[observations["true_score"].notna(), ["arm", *PROBE, "true_score"]]
+    scores = shown.rename(columns={"true_person": "person", "true_score": "score"})
+    folders = [file.rpartition("/")[0] for file in cloaks["file"]]
+    groups = cloaks.groupby(np.array(folders, dtype=object))
+    by_folder = {str(name): rows for name, rows in groups}
+    parts = [
+        _arm(of_arm(scores, arm), by_folder.get(_folder(arm, by_folder), cloaks[:0]), arm)
+        for arm in manifest.arms
+    ]
     numbers = dict.fromkeys(_COLUMNS[3:], float)
     return pd.concat(parts, ignore_index=True).astype(numbers)
 
 
-def _of_arm(cloaks: pd.DataFrame, arm: ManifestArm) -> pd.DataFrame:
-    """Return an arm's cloaks: all if they have no folders, else those in the folder it is named by.
+def _folder(arm: ManifestArm, folders: Collection[str]) -> str:
+    """Return the folder of an arm's cloaks: that by which it is named, or "" for all.
 
     Arms that differ in nothing but what the tracker does share one, whose name theirs begins with.
     """
-    folders = np.array([file.rpartition("/")[0] for file in cloaks["file"]], dtype=str)
-    named = [
-        it for it in np.unique(folders).tolist() if it == arm.name or arm.name.startswith(f"{it}-")
-    ]
-    own: pd.DataFrame = cloaks[folders == max(named, key=len, default="")]
-    return own
+    named = [it for it in folders if it and f"{arm.name}-".startswith(f"{it}-")]
+    return max(named, key=len, default="")
 
 
-def _arm(shown: pd.DataFrame, cloaks: pd.DataFrame, arm: ManifestArm) -> pd.DataFrame:
-    scores = shown.rename(columns={"true_person": "person", "true_score": "score"})
+def _arm(scores: pd.DataFrame, cloaks: pd.DataFrame, arm: ManifestArm) -> pd.DataFrame:
     if arm.game == Game.EVADE:
         rows = scores[["probe_sha256", "person", "score"]].assign(photos=1)
         sizes = cloaks[["source_sha256", *SIZES]].rename(columns={"source_sha256": "probe_sha256"})
@@ -70,15 +74,14 @@ def _arm(shown: pd.DataFrame, cloaks: pd.DataFrame, arm: ManifestArm) -> pd.Data
 
 
 def _means(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return each person's mean score with its interval over her probes."""
-    rows = []
-    for person, theirs in scores.groupby("person", sort=True):
-        interval = mean_interval(units(theirs["score"].to_numpy(float), theirs["person"]))
-        low, high = interval or (np.nan, np.nan)
-        rows.append((person, "", theirs["score"].mean(), low, high))
-    return pd.DataFrame(
-        rows, columns=["person", "probe_sha256", "score", "score_low", "score_high"]
-    )
+    """Return each person's mean score with Student's interval over her probes."""
+    table = scores.groupby("person", sort=True)["score"].agg(["mean", "std", "count"])
+    counts = table["count"].where(table["count"] >= BOOTSTRAP_MIN)
+    quantile = stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, counts - 1)
+    reach = quantile * table["std"] / np.sqrt(counts)
+    ends = {"score_low": table["mean"] - reach, "score_high": table["mean"] + reach}
+    means = table.assign(score=table["mean"], probe_sha256="", **ends).reset_index()
+    return means[["person", "probe_sha256", "score", "score_low", "score_high"]]
 
 
 def _sizes(cloaks: pd.DataFrame) -> pd.DataFrame:
