@@ -32,6 +32,7 @@ class ArmChoice(BaseModel):
     """One cloaked arm of an experiment whose arms are told one by one: a table `[[arm]]`.
 
     `leaked` is `cloaked_fraction` as a count: so many of the person's training photos are clean.
+    `set` are parameters of its cloak alone, which win over those of the experiment.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +44,7 @@ class ArmChoice(BaseModel):
     leaked: Annotated[int, Field(ge=0)] | None = None
     sybils: Annotated[int, Field(ge=0)] = 0
     transforms: Transforms = ()
+    set: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _one_way_to_say_it(self) -> "ArmChoice":
@@ -56,7 +58,8 @@ class ArmChoice(BaseModel):
         apart = "-separate" if self.targets is Targets.SEPARATE else ""
         part = f"-{100 * self.cloaked_fraction:g}pc" if self.cloaked_fraction < 1 else ""
         leaked = f"-{self.leaked}leaked" if self.leaked else ""
-        return f"{self.system}-{self.level}{apart}{part}{leaked}"
+        settings = "".join(f"-{setting}" for setting in self.set)
+        return f"{self.system}-{self.level}{settings}{apart}{part}{leaked}"
 
     @property
     def name(self) -> str:
@@ -89,6 +92,7 @@ class ArmChoice(BaseModel):
             changes_decoys=self.system in others,
             transforms=self.transforms,
             sybils=self.sybils,
+            settings=self.set,
         )
 
 

@@ -9,7 +9,7 @@ import os
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,10 +23,16 @@ from audit.options import (
     QUIET,
     RUN,
     RUNS,
+    SMALL,
     train_size,
     with_experiment_options,
 )
-from audit.terminal import command, show, show_run, table
+from audit.terminal import command, show, show_run, show_study, table
+
+if TYPE_CHECKING:
+    from audit.experiment import Experiment
+    from audit.progress import Progress
+    from audit.study import Study
 
 app = typer.Typer(
     help="Measure whether cloaked photos protect a person from face-recognition services.",
@@ -67,21 +73,30 @@ def run(
     lock: Annotated[
         Path | None, typer.Option(help="What `audit plan --lock` wrote: the report holds it up.")
     ] = None,
+    small: SMALL = False,
     as_json: JSON = False,
     quiet: QUIET = False,
 ) -> None:
-    """Run one experiment from photos to report; the last line printed is the run folder."""
-    from audit import consent, runner, services
+    """Run one experiment from photos to report; the last line printed is the run folder.
+
+    A study of several experiments ends with its own folder, which has the page.
+    """
+    from audit import consent, runner, services, study_runs
     from audit.folders import new_id
     from audit.progress import Progress
 
-    experiment = _experiment(given)
-    progress = Progress(quiet=quiet)
-    if dry_run:
-        table(runner.plan(experiment, progress), as_json=as_json)
+    progress, agree = Progress(quiet=quiet), functools.partial(consent.ask, yes=yes)
+    study = _study(given, small=small)
+    if study and not dry_run:
+        begun = study_runs.begin(study, runs, out, progress)
+        study_runs.carry_out(begun, agree, progress, lock)
+        show_study(begun, quiet=quiet)
         return
+    if dry_run:
+        table(_plan(study, given, progress), as_json=as_json)
+        return
+    experiment = _experiment(given)
     services.check_keys(experiment)
-    agree = functools.partial(consent.ask, yes=yes)
     run_id = out or new_id(experiment.provider)
     folder = runner.start(experiment, runs, run_id, agree, progress, lock=lock)
     show_run(folder, quiet=quiet)
@@ -99,11 +114,12 @@ def plan(
         list[str] | None,
         typer.Option(help="What the run will show: 'high: protection >= 0.5'. Repeatable."),
     ] = None,
+    small: SMALL = False,
     as_json: JSON = False,
     quiet: QUIET = False,
 ) -> None:
     """Count, time and price every call of a run without making one."""
-    from audit import preregistration, runner
+    from audit import preregistration
     from audit.progress import Progress
 
     if claim and not lock:
@@ -112,7 +128,7 @@ def plan(
     register = None
     if lock:
         register = functools.partial(preregistration.lock, file=lock, claims=claim or ())
-    table(runner.plan(_experiment(given), progress, register), as_json=as_json)
+    table(_plan(_study(given, small=small), given, progress, register), as_json=as_json)
 
 
 @command(app)
@@ -123,23 +139,34 @@ def resume(
     max_cost: Annotated[float | None, typer.Option(help="A new limit in USD.")] = None,
     quiet: QUIET = False,
 ) -> None:
-    """Continue an interrupted run; nothing that is done is done again."""
-    from audit import runner
+    """Continue an interrupted run, or study; nothing that is done is done again."""
+    from audit import consent, runner, study_folder, study_runs
     from audit.folders import find_run
     from audit.progress import Progress
 
+    progress, budget = Progress(quiet=quiet), {"max_calls": max_calls, "max_cost": max_cost}
+    if study := study_folder.find(runs, run):
+        agree = functools.partial(consent.ask, yes=False)
+        study_runs.carry_out(study, agree, progress, budget=budget)
+        show_study(study, quiet=quiet)
+        return
     folder = find_run(runs, run)
-    runner.resume(folder, Progress(quiet=quiet), max_calls=max_calls, max_cost=max_cost)
+    runner.resume(folder, progress, **budget)
     show_run(folder, quiet=quiet)
 
 
 @command(app)
 def report(run: RUN, runs: RUNS = DEFAULT_RUNS, quiet: QUIET = False) -> None:
-    """Rebuild the report from the run folder alone."""
+    """Rebuild the report from the run folder alone, or a study's page from those of its runs."""
     import reports
+    from audit import study_folder, study_runs
     from audit.folders import find_run
 
     del quiet
+    study = study_folder.find(runs, run)
+    if study and study.names() != [""]:
+        show(study_runs.write_page(study))
+        return
     show(reports.build(find_run(runs, run).path))
 
 
@@ -212,10 +239,38 @@ def purge(
     purging.check(rows)
 
 
-def _experiment(given: dict[str, Any]) -> Any:
+def _experiment(given: dict[str, Any]) -> "Experiment":
     from audit.experiment import resolve
 
-    file, study = given.pop("experiment", None), given.pop("study", None)
+    return resolve(given.pop("experiment", None), given)
+
+
+def _study(given: dict[str, Any], *, small: bool) -> "Study | None":
+    """Return the study that is asked for; the flags of an experiment are read for both."""
+    from audit import study
+
     if "train" in given:
         given["train"] = train_size(given["train"])
-    return resolve(file, given, study)
+    name = given.pop("study", None)
+    if name:
+        return study.read(name, given, given.pop("experiment", None), small=small)
+    if small:
+        raise UserError("only a study has a small form.", expected="--study NAME beside --small")
+    return None
+
+
+def _plan(
+    study: "Study | None", given: dict[str, Any], progress: "Progress", register: Any = None
+) -> list[dict[str, object]]:
+    from audit import runner, study_runs
+
+    if study is None:
+        return runner.plan(_experiment(given), progress, register)
+    if study.is_one_experiment:
+        return runner.plan(study.runs[0].experiment, progress, register)
+    if register:
+        raise UserError(
+            f"{study.name} is {len(study.runs)} experiments, and a lock holds one.",
+            expected="an experiment of your own: --experiment FILE",
+        )
+    return study_runs.plan(study, progress)

@@ -80,13 +80,19 @@ def _jobs_of(
 
 
 def _sybil(arm: Arm) -> Arm:
-    return replace(arm, system=SYBIL, level=SYBIL_LEVEL, targets=Targets.SAME)
+    return replace(arm, system=SYBIL, level=SYBIL_LEVEL, targets=Targets.SAME, settings=())
 
 
-def systems_of(arm: Arm) -> list[tuple[str, str]]:
-    """Return the cloaking systems that an arm needs, each with its level."""
-    own = [] if arm.is_control else [(arm.system, arm.level)]
-    return own + ([(SYBIL, SYBIL_LEVEL)] if arm.sybils else [])
+def systems_of(experiment: Experiment, arm: Arm) -> list[tuple[str, str, Sequence[str]]]:
+    """Return the cloaking systems that an arm needs, each with its level and its settings."""
+    settings = settings_of(experiment, arm)
+    own = [] if arm.is_control else [(arm.system, arm.level, settings)]
+    return own + ([(SYBIL, SYBIL_LEVEL, experiment.set)] if arm.sybils else [])
+
+
+def settings_of(experiment: Experiment, arm: Arm) -> Sequence[str]:
+    """Return the settings of an arm's cloak; its own come last, and the last one counts."""
+    return (*experiment.set, *arm.settings)
 
 
 def check_sybils(experiment: Experiment, prepared: Prepared) -> None:
@@ -108,7 +114,7 @@ def cloak_of(experiment: Experiment, arm: Arm, networks: Mapping[str, str]) -> C
     return Cloak(
         system=arm.system,
         level=arm.level,
-        parameters=levels.resolve(arm.system, arm.level, experiment.set),
+        parameters=levels.resolve(arm.system, arm.level, settings_of(experiment, arm)),
         networks=networks,
         targets=arm.targets,
         seed=experiment.seed,
@@ -122,8 +128,8 @@ def parameters_by_arm(experiment: Experiment) -> dict[str, dict[str, Any]]:
     return {
         arm.name if system != SYBIL else f"{SYBIL}-{level}": {
             key: None if value == math.inf else value
-            for key, value in levels.resolve(system, level, experiment.set).items()
+            for key, value in levels.resolve(system, level, settings).items()
         }
         for arm in experiment.arms()
-        for system, level in systems_of(arm)
+        for system, level, settings in systems_of(experiment, arm)
     }

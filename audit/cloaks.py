@@ -36,8 +36,13 @@ _EXAMPLES = 3
 _PNG_BYTES_PER_PIXEL = 2  # of a photo: noise does not compress
 
 
-def forecast(experiment: Experiment, prepared: Prepared) -> CloakingForecast:
-    """Return what cloaking will take if nothing comes from the cache."""
+def forecast(
+    experiment: Experiment, prepared: Prepared, step_s: dict[str, float] | None = None
+) -> CloakingForecast:
+    """Return what cloaking will take if nothing comes from the cache.
+
+    `step_s` has the seconds a step of systems that are known, and gets those that are measured.
+    """
     if all(arm.is_control for arm in experiment.arms()):
         return CloakingForecast(0, 0.0, 0)
     from cloaker.device import resolve
@@ -46,7 +51,7 @@ def forecast(experiment: Experiment, prepared: Prepared) -> CloakingForecast:
 
     device = resolve(experiment.device)
     networks = [registry.load(name, device) for name in experiment.network]
-    step_s: dict[str, float] = {}
+    step_s = {} if step_s is None else step_s
     steps = pixels = 0
     seconds = 0.0
     for job in jobs(experiment, Path(), prepared, {}):

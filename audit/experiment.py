@@ -22,12 +22,20 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 _OF_EVERY_ARM = frozenset({"system", "level", "targets", "cloaked_fraction", "leaked", "sybils"})
 
 _FRESH = "fresh"
-_STUDIES = Path(__file__).parent / "studies"
 
 
 def _several(names: object) -> object:
     """Read one name as a list of one: so it stands in the files of older runs."""
     return (names,) if isinstance(names, str) else names
+
+
+def _one(names: object) -> object:
+    """Read a list of one name as the name: so the flag that can be repeated comes in."""
+    if isinstance(names, list | tuple):
+        if len(names) != 1:
+            raise ValueError("one recogniser an experiment; a study runs once for each")
+        return names[0]
+    return names
 
 
 class Experiment(BaseModel):
@@ -81,7 +89,7 @@ class Experiment(BaseModel):
     network: Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)] = (
         "bundled-mixer",
     )
-    recogniser: str = "bundled-conv"
+    recogniser: Annotated[str, BeforeValidator(_one)] = "bundled-conv"
     matching: Literal[
         "nearest",
         "centroid",
@@ -189,12 +197,12 @@ class Experiment(BaseModel):
         )
 
 
-def resolve(file: Path | None, given: dict[str, Any], study: str | None = None) -> Experiment:
-    """Build an experiment from a study, a TOML file and the flags given; the later one wins.
+def resolve(file: Path | None, given: dict[str, Any]) -> Experiment:
+    """Build an experiment from a TOML file and the flags given, which win.
 
     Raises UserError that names every key that is unknown or has an impossible value.
     """
-    values = (read_study(study) if study else {}) | (read_toml(file) if file else {}) | given
+    values = (read_toml(file) if file else {}) | given
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
@@ -215,14 +223,6 @@ def _problem(item: dict[str, Any]) -> str:
         return f"{location[0]} is missing"
     said = str(item["msg"]).removeprefix("Value error, ")
     return f"{location[0]} = {item['input']!r}: {said}"
-
-
-def read_study(name: str) -> dict[str, Any]:
-    """Return the keys of a built-in study. Raises UserError for a name that there isn't."""
-    known = sorted(file.stem for file in _STUDIES.glob("*.toml"))
-    if name not in known:
-        raise UserError(f"there is no study {name!r}.", expected=f"one of {', '.join(known)}")
-    return read_toml(_STUDIES / f"{name}.toml")
 
 
 def read_toml(file: Path) -> dict[str, Any]:

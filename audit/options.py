@@ -16,6 +16,10 @@ RUNS = Annotated[
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 QUIET = Annotated[bool, typer.Option("--quiet", help="Print results only, no progress.")]
 RUN = Annotated[str, typer.Argument(help="A run's id or folder.")]
+SMALL = Annotated[
+    bool,
+    typer.Option("--small", help="Of a study: as small as the bundled generated people allow."),
+]
 DEFAULT_RUNS = Path("audit-runs")
 
 
@@ -26,7 +30,10 @@ def _experiment_options(  # noqa: PLR0913 - each is an option that the contract 
     ] = None,
     study: Annotated[
         str | None,
-        typer.Option(help="A built-in study to take the options from, e.g. uva-2021."),
+        typer.Option(
+            help="A built-in study: facecure-2022, faceoff-2021, fawkes-2020, ulixes-2022, uva-2021 "
+            "or uva-2021-table-5. Flags replace what its runs don't set themselves."
+        ),
     ] = None,
     provider: Annotated[
         str | None,
@@ -108,8 +115,11 @@ def _experiment_options(  # noqa: PLR0913 - each is an option that the contract 
         typer.Option(help="An embedding network that cloaks. Repeatable. [bundled-mixer]"),
     ] = None,
     recogniser: Annotated[
-        str | None,
-        typer.Option(help="The network behind the emulator, or of provider local. [bundled-conv]"),
+        list[str] | None,
+        typer.Option(
+            help="The network behind the emulator, or of provider local. Of a study: repeatable, "
+            "it is run with each. [bundled-conv]"
+        ),
     ] = None,
     matching: Annotated[
         str | None,

@@ -84,6 +84,7 @@ def _arm(arm: Arm, outcomes: Mapping[str, int]) -> dict[str, Any]:
         "cloaked_fraction": arm.cloaked_fraction,
         "transforms": list(arm.transforms),
         "sybils": arm.sybils,
+        "settings": list(arm.settings),
         "enrolled": outcomes["enrolled"],
         "enrol_rejected": outcomes["no_face"] + outcomes["refused"],
     }

@@ -62,6 +62,18 @@ def plan(
     return _plan(experiment, prepared, cloaks.forecast(experiment, prepared))
 
 
+def forecasts(
+    experiment: Experiment, progress: Progress, step_s: dict[str, float]
+) -> tuple[Forecast, CloakingForecast]:
+    """Return what a run's calls and its cloaking would take; nothing is sent, no run is begun.
+
+    `step_s` keeps each system's seconds a step, which need not be measured again.
+    """
+    experiment, prepared = _checked(experiment, progress)
+    calls = _forecast(experiment, _service(experiment), prepared)
+    return calls, cloaks.forecast(experiment, prepared, step_s)
+
+
 def plan_rerun(old: RunFolder, **given: Any) -> list[dict[str, object]]:
     """Return what `rerun` would take; nothing is sent, no run is begun."""
     experiment, prepared = rerunning.checked(old, given)
@@ -284,8 +296,8 @@ def _check_cloaks(experiment: Experiment) -> None:
 
     for arm in experiment.arms():
         if not arm.is_control:
-            for system, level in cloak_jobs.systems_of(arm):
-                levels.resolve(system, level, experiment.set)
+            for system, level, settings in cloak_jobs.systems_of(experiment, arm):
+                levels.resolve(system, level, settings)
             _check_arm(arm, levels.row_of(arm.system).photos)
     names = preparation.networks_of(experiment)
     if names:

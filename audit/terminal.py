@@ -13,6 +13,7 @@ from audit.errors import AuditError
 
 if TYPE_CHECKING:
     from audit.folders import RunFolder
+    from audit.study_folder import StudyFolder
 
 _INTERRUPTED = 130
 
@@ -71,3 +72,13 @@ def show_run(folder: "RunFolder", *, quiet: bool) -> None:
         if left := purge.offer(folder):
             show(left)
     show(folder.path)
+
+
+def show_study(folder: "StudyFolder", *, quiet: bool) -> None:
+    """Print where a finished study's page is; last its folder, or the run's if it is one run."""
+    if not quiet:
+        show(f"beside the paper: {folder.path / 'index.html'}")
+    if folder.names() == [""]:
+        show_run(folder.run(""), quiet=quiet)
+    else:
+        show(folder.path)

@@ -208,6 +208,7 @@ class Arm:
     `changes_decoys`: other people's photos are cloaked instead of the protected person's.
     `transforms` are what the tracker does to every photo that it gets; `sybils` is the number of
     decoys who play made-up identities of the person: their photos are cloaked towards hers.
+    `settings` are parameters, key=value, of this arm's cloak alone.
     """
 
     name: str
@@ -219,6 +220,7 @@ class Arm:
     changes_decoys: bool = False
     transforms: tuple[str, ...] = ()
     sybils: int = 0
+    settings: tuple[str, ...] = ()
 
     @property
     def is_control(self) -> bool:

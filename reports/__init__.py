@@ -3,7 +3,7 @@
 Importing this package is cheap: pandas and matplotlib come with the first call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from reports.compare_page import ComparisonReport
     from reports.report_tables import Report
 
-__all__ = ["build", "compare", "export", "load"]
+__all__ = ["build", "compare", "export", "load", "study"]
 
 
 def build(run: Path) -> Path:
@@ -60,3 +60,14 @@ def export(run: Path, file_format: str, out: Path) -> tuple[Path, ...]:
     from reports.exports import write_tables
 
     return write_tables(run, file_format, out)
+
+
+def study(folder: Path, runs: Mapping[str, Path]) -> Path:
+    """Write a study's page and tables into its folder and return the page.
+
+    `folder` has its study.toml; `runs` are its runs' folders by name. The same folders give the
+    same bytes. Raises UserError when a file is missing or broken, Stopped when none can be written.
+    """
+    from reports.study_page import write_study
+
+    return write_study(folder, runs)

@@ -7,6 +7,7 @@ from reports.compared_run import ComparedRun
 
 _NAMED_MAX = 3
 _ADAPTER_SETTINGS = ("quality_filter", "verify_photos", "fit_photos", "candidates")
+_ARM = ("game", "level", "targets", "cloaked_fraction", "transforms", "sybils", "settings")
 _SERVICE_SETTINGS = ("api_version", "region", "matching")
 
 
@@ -106,7 +107,7 @@ def _arms(run: ComparedRun, first: ComparedRun, system: str) -> Iterator[tuple[s
         parts = [f"lacks {_some(lacks)}"] * bool(lacks) + [f"also has {_some(more)}"] * bool(more)
         yield "arms", f"{' and '.join(parts)}, compared with {first.id}"
     for name in sorted(own.keys() & others.keys()):
-        for key in ("game", "level", "targets", "cloaked_fraction", "transforms", "sybils"):
+        for key in _ARM:
             value, before = getattr(own[name], key), getattr(others[name], key)
             if value != before:
                 yield f"arm {name}", f"{key} is {_instead(value, before, first)}"

@@ -134,7 +134,7 @@ def _kind(row: _Row) -> str:
         return ", ".join(filter(None, ["No cloak (missed anyway)", changed]))
     targets = {"same": "same target", "separate": "separate targets"}
     fraction = row["cloaked_fraction"]
-    parts = [f"{row['system']} {row['level']}", targets.get(row["targets"], "")]
+    parts = [f"{row['system']} {row['level']}", row["settings"], targets.get(row["targets"], "")]
     parts += [f"{100 * fraction:.0f} % cloaked"] if fraction < 1 else []
     parts += ["probes cloaked"] if row["game"] == "evade" else []
     parts += [f"{row['sybils']} sybils"] if row["sybils"] else []
@@ -174,7 +174,7 @@ def _published(row: _Row) -> tuple[str, ...]:
         str(row["table"]),
         words(row["note"]),
         quantity,
-        _amount(row["published"], row["published_of"]),
+        f"{row['bound']} {_amount(row['published'], row['published_of'])}".strip(),
         measured,
         points(row["difference"]),
     )

@@ -176,5 +176,5 @@ def _study(
         "authors": study.authors,
         "year": study.year,
         "numbers": compare_layout.published(rows),
-        "setup": table(setups(study, run), "The set-ups", compare_layout.SETUP),
+        "setup": table(setups(study, [run]), "The set-ups", compare_layout.SETUP),
     }

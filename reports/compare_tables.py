@@ -14,7 +14,9 @@ from reports.tables import faces_found, summarise
 from reports.units import units
 
 _SEPARATOR = "/"  # no run's id has one
-ARM = ["game", "system", "level", "targets", "cloaked_fraction", "transforms", "sybils"]
+ARM = [
+    *("game", "system", "level", "settings", "targets", "cloaked_fraction", "transforms", "sybils")
+]
 """What tells an arm from others wherever it was run."""
 
 
@@ -52,9 +54,14 @@ def trend(comparison: Comparison) -> pd.DataFrame:
     summary = summarise(observations, arms)
     low, high = _mean_interval(observations, summary["arm"])
     summary = summary.assign(
-        faces=faces_found(summary), mean_low=low, mean_high=high, game=[arm.game for arm in arms],
-        transforms=["+".join(arm.transforms) for arm in arms], sybils=[arm.sybils for arm in arms],
-    )  # fmt: skip
+        faces=faces_found(summary),
+        mean_low=low,
+        mean_high=high,
+        game=[arm.game for arm in arms],
+        settings=[", ".join(arm.settings) for arm in arms],
+        transforms=["+".join(arm.transforms) for arm in arms],
+        sybils=[arm.sybils for arm in arms],
+    )
     runs_and_arms = summary["arm"].str.split(_SEPARATOR, n=1, expand=True)
     summary = summary.assign(run=runs_and_arms[0], arm=runs_and_arms[1])
     return pd.DataFrame(told).merge(summary, on="run", how="left", validate="one_to_many")

@@ -6,6 +6,7 @@ that the page's style sheet can swap them in the dark.
 
 import io
 import re
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from PIL import Image
 INK, RULE, CONTROL, CLOAKED, WARNING = "#20262d", "#c9ced4", "#7b848e", "#0072b2", "#d55e00"
 WIDTH_INCH = 4.6
 ROW_INCH = 0.52
+LABEL_MAX = 40
 _PNG_DOTS_PER_INCH = 200
 _PNG_SIDE_MAX_PX = 20_000
 _LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 8.5}
@@ -94,10 +96,14 @@ def panels_of(
 
 
 def label_rows(panel: Axes, labels: Sequence[str]) -> None:
-    """Name the rows of a panel, the first at its top."""
-    wrapped = [label.replace(", ", ",\n", 1) for label in labels]
+    """Name the rows of a panel, the first at its top; a long name goes over several lines."""
+    wrapped = ["\n".join(_lines(label.replace(", ", ",\n", 1))) for label in labels]
     panel.set_yticks(range(len(labels)), wrapped, parse_math=False)
     panel.set_ylim(len(labels) - 0.5, -0.5)
+
+
+def _lines(label: str) -> list[str]:
+    return [part for line in label.split("\n") for part in textwrap.wrap(line, LABEL_MAX) or [""]]
 
 
 def legend(place: Axes | Figure) -> None:

@@ -22,6 +22,7 @@ class ManifestArm(_Part):
     cloaked_fraction: float | None = None
     transforms: tuple[str, ...] = ()
     sybils: int = 0
+    settings: tuple[str, ...] = ()
     enrolled: int | None = None
     enrol_rejected: int | None = None
 
@@ -29,6 +30,11 @@ class ManifestArm(_Part):
     def is_control(self) -> bool:
         """Tell whether nothing is cloaked in this arm."""
         return self.level == CONTROL_LEVEL
+
+    @property
+    def bare_name(self) -> str:
+        """Return its name without the settings of its cloak alone."""
+        return self.name.replace("".join(f"-{setting}" for setting in self.settings), "", 1)
 
     @property
     def is_partly_cloaked(self) -> bool:
@@ -41,8 +47,9 @@ class ManifestArm(_Part):
         changed = f", {self.tracker}" if self.transforms else ""
         if self.is_control:
             return f"No cloak{changed}"
+        settings = "".join(f", {setting}" for setting in self.settings)
         game = ", probes cloaked" if self.game == "evade" else ""
-        return f"Level {self.level}, {self.system}{game}{changed}"
+        return f"Level {self.level}, {self.system}{settings}{game}{changed}"
 
     @property
     def tracker(self) -> str:

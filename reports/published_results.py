@@ -1,7 +1,7 @@
 """A run beside what a study printed: its numbers, and what differs between the two set-ups."""
 
 import tomllib
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -10,10 +10,13 @@ import pandas as pd
 
 from audit.errors import UserError
 from reports.compared_run import ComparedRun
+from reports.curves import by_rank
 from reports.tables import faces_found, summarise
 
 _FOLDER = resources.files("reports") / "published"
-_MEASURED = ("mean_score", "min_score", "protection_success_rate", "identified")
+_MEASURED = ("mean_score", "min_score", "protection_success_rate", "identified", "top3_share")
+_TOP = 3
+_TEXTS = dict.fromkeys(("level", "targets", "bound", "run", "arm", "variant", "note"), str)
 _ASPECTS = {
     "service": "Who answered",
     "photos": "Whose photos",
@@ -48,7 +51,7 @@ def read_study(name: str) -> Study:
     if name not in told:
         raise UserError(f"there is no published study {name!r} here.", expected=", ".join(told))
     with resources.as_file(_FOLDER / f"{name}.csv") as file:
-        facts = pd.read_csv(file, dtype={"level": str, "targets": str}, keep_default_na=False)
+        facts = pd.read_csv(file, dtype=_TEXTS, keep_default_na=False)
     return Study(name=name, facts=facts, **told[name])
 
 
@@ -58,10 +61,17 @@ def beside(study: Study, run: ComparedRun) -> pd.DataFrame:
     `published` and `measured` are shares 0..1, or counts with what they are `of`; `difference` is
     measured less published, of shares only. A number of an arm that the run lacks has no `measured`.
     """
-    summary = summarise(run.observations, run.manifest.arms)
-    measured = summary.assign(faces=faces_found(summary)).to_dict("records")
-    rows = list(_rows(_of_service(study.facts, run), measured, run))
+    rows = list(_rows(_of_service(study.facts, run), measured(run), run))
     return pd.DataFrame(rows)
+
+
+def measured(run: ComparedRun) -> list[dict[Hashable, Any]]:
+    """Return each arm's row of summary.csv, with its probes with a face and its top-3 share."""
+    summary = summarise(run.observations, run.manifest.arms)
+    ranks = by_rank(run.observations, run.manifest)
+    top = ranks[ranks["rank"] == _TOP].set_index("arm")["least"]
+    table = summary.assign(faces=faces_found(summary), top3_share=summary["arm"].map(top))
+    return table.to_dict("records")
 
 
 def _of_service(facts: pd.DataFrame, run: ComparedRun) -> pd.DataFrame:
@@ -71,24 +81,29 @@ def _of_service(facts: pd.DataFrame, run: ComparedRun) -> pd.DataFrame:
 
 
 def _rows(
-    facts: pd.DataFrame, measured: list[dict[Hashable, Any]], run: ComparedRun
+    facts: pd.DataFrame, arms: list[dict[Hashable, Any]], run: ComparedRun
 ) -> Iterator[dict[str, Any]]:
     for fact in facts.to_dict("records"):
-        matching = [row for row in measured if _is_same_arm(fact, row, run)]
+        matching = [row for row in arms if is_same_arm(fact, row, run)]
         for row in matching or [{}]:
-            yield _beside(fact, row)
+            yield beside_row(fact, row)
 
 
-def _is_same_arm(
+def is_same_arm(
     fact: Mapping[Hashable, Any], row: Mapping[Hashable, Any], run: ComparedRun
 ) -> bool:
-    """Tell whether a printed row and an arm are alike in all that the study tells."""
+    """Tell whether a printed row and an arm are alike in all that the study tells.
+
+    A fact that names an arm, as that is called here, is of this arm alone.
+    """
+    if fact["arm"]:
+        return bool(fact["arm"] == row["arm"])
     arm = run.arms[str(row["arm"])]
     alike = arm.is_control or float(fact["cloaked_fraction"]) == (arm.cloaked_fraction or 1.0)
     return (
         alike
         and not arm.transforms
-        and not arm.sybils
+        and not (arm.sybils or arm.settings)
         and arm.system == fact["system"]
         and arm.game == fact["game"]
         and fact["level"] in {"", arm.level}
@@ -96,7 +111,8 @@ def _is_same_arm(
     )
 
 
-def _beside(fact: Mapping[Hashable, Any], row: Mapping[Hashable, Any]) -> dict[str, Any]:
+def beside_row(fact: Mapping[Hashable, Any], row: Mapping[Hashable, Any]) -> dict[str, Any]:
+    """Return a printed number beside an arm's row of `measured`, which may be empty."""
     is_share = fact["unit"] == "%"
     published = float(fact["value"]) / 100 if is_share else float(fact["value"])
     value = _measured(str(fact["quantity"]), row)
@@ -105,6 +121,7 @@ def _beside(fact: Mapping[Hashable, Any], row: Mapping[Hashable, Any]) -> dict[s
         "service": fact["service"],
         "printed": _title(fact),
         "quantity": fact["quantity"],
+        "bound": fact["bound"],
         "published": published,
         "published_of": None if is_share else int(str(fact["unit"]).removeprefix("of ")),
         "arm": row.get("arm", ""),
@@ -140,11 +157,15 @@ def _bracketed(text: str) -> str:
     return f" ({text})" if text else ""
 
 
-def setups(study: Study, run: ComparedRun) -> pd.DataFrame:
-    """Return one row per aspect of the set-up: what the study tells, what the run had."""
-    own = _setup(run)
+def setups(study: Study, runs: Sequence[ComparedRun]) -> pd.DataFrame:
+    """Return one row per aspect of the set-up: what the study tells, what the runs had."""
+    own = [_setup(run) for run in runs]
     rows = [
-        {"aspect": title, "study": _told(key, study.setup.get(key)), "run": _told(key, own[key])}
+        {
+            "aspect": title,
+            "study": _told(key, study.setup.get(key)),
+            "run": "; ".join(dict.fromkeys(_told(key, each[key]) for each in own)),
+        }
         for key, title in _ASPECTS.items()
     ]
     table = pd.DataFrame(rows)

@@ -118,7 +118,7 @@ def _place(arm: ManifestArm) -> str:
     if arm.is_control:
         changed = f", {arm.tracker}" if arm.transforms else ""
         return f"With nothing cloaked (control{changed})"
-    details = [arm.system]
+    details = [arm.system, *arm.settings]
     if arm.targets:
         targets = {"same": "same target", "separate": "separate targets"}
         details.append(targets.get(arm.targets, arm.targets))

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from audit import study
 from audit.errors import UserError
-from audit.experiment import read_toml, resolve, to_toml
+from audit.experiment import Experiment, read_toml, resolve, to_toml
 from audit.types import Targets
 from datasets import generated
 
@@ -26,6 +27,12 @@ UVA_ARMS = [
     ("fawkes-0.3-mid-separate-50pc", "separate", 0.5),
     ("fawkes-0.3-high", "same", 1.0),
 ]
+ARM = {"system": "fawkes-0.3", "level": "min"}
+
+
+def uva(given: dict[str, Any], file: Path | None = None) -> Experiment:
+    [run] = study.read("uva-2021", given, file).runs
+    return run.experiment
 
 
 def jsonl(file: Path) -> list[dict[str, Any]]:
@@ -33,37 +40,36 @@ def jsonl(file: Path) -> list[dict[str, Any]]:
 
 
 def test_the_amsterdam_study_has_the_arms_of_its_tables(tmp_path: Path) -> None:
-    study = resolve(None, {"emulate": True}, "uva-2021")
-    assert [(arm.name, arm.targets, arm.cloaked_fraction) for arm in study.arms()] == UVA_ARMS
-    assert (study.provider, study.train, study.probes, study.decoys) == ("azure", 70, 31, 40)
+    told = uva({"emulate": True})
+    assert [(arm.name, arm.targets, arm.cloaked_fraction) for arm in told.arms()] == UVA_ARMS
+    assert (told.provider, told.train, told.probes, told.decoys) == ("azure", 70, 31, 40)
     file = tmp_path / "experiment.toml"
-    file.write_text(to_toml(study), encoding="utf-8")
-    assert resolve(None, read_toml(file)) == study
+    file.write_text(to_toml(told), encoding="utf-8")
+    assert resolve(None, read_toml(file)) == told
 
 
 def test_flags_win_over_a_file_and_a_file_over_a_study(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("train = 20\ndecoys = 7\n")
-    study = resolve(file, {"decoys": 8}, "uva-2021")
-    assert (study.train, study.decoys, study.probes) == (20, 8, 31)
+    told = uva({"decoys": 8}, file)
+    assert (told.train, told.decoys, told.probes) == (20, 8, 31)
 
 
 def test_arms_told_one_by_one_have_their_own_levels() -> None:
     with pytest.raises(
         UserError, match="leave out cloaked_fraction, leaked, level, sybils, system, targets"
     ):
-        resolve(None, {"level": ("high",)}, "uva-2021")
+        resolve(None, {"provider": "mock", "level": ("high",), "arm": [ARM]})
 
 
 def test_a_level_that_is_told_twice_is_one_arm() -> None:
-    arm = {"system": "fawkes-0.3", "level": "min"}
-    experiment = resolve(None, {"provider": "mock", "arm": [arm, arm | {"targets": "same"}]})
+    experiment = resolve(None, {"provider": "mock", "arm": [ARM, ARM | {"targets": "same"}]})
     assert [arm.targets for arm in experiment.arms()] == [None, Targets.SAME]
 
 
 def test_an_unknown_study_is_refused() -> None:
     with pytest.raises(UserError, match="no study 'mit-1999'"):
-        resolve(None, {}, "mit-1999")
+        study.read("mit-1999", {})
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +121,31 @@ def test_the_study_in_small_points_where_the_paper_does(study_run: Path) -> None
         assert whole < half <= mean["control"]
     assert mean["fawkes-0.3-high"] < mean["fawkes-0.3-mid"] < mean["control"]
     assert {row["identified"] for row in rows.values()} == {"5"}
+
+
+def test_the_study_stands_beside_its_paper(study_run: Path) -> None:
+    folder = study_run.parent / "studies" / "uva"
+    with (folder / "tables" / "published.csv").open(encoding="utf-8") as text:
+        rows = [row for row in csv.DictReader(text) if row["quantity"] == "mean_score"]
+    printed = {
+        row["arm"]: float(row["published"]) for row in rows if "PubFig" not in row["printed"]
+    }
+    assert printed == {
+        "control": 0.966,
+        "fawkes-0.3-min": 0.931,
+        "fawkes-0.3-min-separate": 0.943,
+        "fawkes-0.3-min-separate-50pc": 0.961,
+        "fawkes-0.3-mid": 0.889,
+        "fawkes-0.3-mid-separate": 0.926,
+        "fawkes-0.3-mid-separate-50pc": 0.958,
+        "fawkes-0.3-high": 0.793,
+    }
+    assert all(0 < float(row["measured"]) < 1 for row in rows)
+    with (folder / "tables" / "findings.csv").open(encoding="utf-8") as text:
+        holds = {(row["left"], row["right"]): row["holds"] for row in csv.DictReader(text)}
+    # Which people are targets decides more, in so few steps, than whether all photos share one.
+    del holds["/fawkes-0.3-mid", "/fawkes-0.3-mid-separate"]
+    assert set(holds.values()) == {"yes", "points that way"}
 
 
 def test_a_study_goes_on_with_its_files_when_it_is_resumed(study_run: Path) -> None:

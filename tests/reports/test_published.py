@@ -50,7 +50,7 @@ def test_fawkes_table_4_is_as_printed() -> None:
 
 
 def test_ulixes_table_3_is_as_printed() -> None:
-    assert printed("ulixes-2022", "identified_share") == [96, 45, 90, 65]
+    assert printed("ulixes-2022", "identified_share", table="Table 3") == [96, 45, 90, 65]
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -124,7 +124,7 @@ def test_only_what_is_printed_about_the_run_s_service_stands_beside_it(study_run
 
 
 def test_what_differs_in_the_set_up_is_told(study_run: Path) -> None:
-    table = setups(read_study("uva-2021"), read_compared_runs([study_run])[0]).set_index("aspect")
+    table = setups(read_study("uva-2021"), read_compared_runs([study_run])).set_index("aspect")
 
     assert not table["differs"]["Probes"]
     assert not table["differs"]["Other people in the gallery"]

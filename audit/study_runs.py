@@ -1,0 +1,115 @@
+"""A study from its first run to its page; stopped anywhere, it goes on where it was."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from audit import manifest, preparation, runner, services
+from audit.errors import UserError
+from audit.experiment import Experiment
+from audit.folders import RunFolder, new_id, new_run
+from audit.preparation import Prepared
+from audit.progress import Progress, duration
+from audit.study import Study, StudyRun
+from audit.study_folder import StudyFolder, folder_of
+
+Agree = Callable[[Experiment, Prepared], Mapping[str, Any]]
+
+
+def begin(study: Study, runs: Path, study_id: str | None, progress: Progress) -> StudyFolder:
+    """Write down a study, whose runs then can go on; return its folder.
+
+    Raises UserError if another study has the id, or if it can't be run at the service.
+    """
+    _check(study)
+    study = replace(study, runs=tuple(_with_people(run, progress) for run in study.runs))
+    one = study.runs[0].experiment if study.is_one_experiment else None
+    folder = folder_of(runs, study_id or (new_id(one.provider) if one else study.default_id))
+    if one:
+        services.check_keys(one)
+        new_run(runs, folder.id)
+    folder.write(study)
+    return folder
+
+
+def _with_people(run: StudyRun, progress: Progress) -> StudyRun:
+    return replace(run, experiment=preparation.with_bundled_people(run.experiment, progress))
+
+
+def _check(study: Study) -> None:
+    """Raise UserError for a study that compares trackers, at a service whose network is its own."""
+    for run in study.runs if not study.is_one_experiment else ():
+        if not services.recognises_here(run.experiment):
+            raise UserError(
+                f"{study.name} chooses the tracker's network, and nobody here can choose that of "
+                f"{services.capabilities_of(run.experiment).service}.",
+                expected="--provider local, or a service's emulator: --emulate",
+                remedy="`audit run` at the service has any one of its arms",
+            )
+
+
+def carry_out(
+    folder: StudyFolder,
+    agree: Agree,
+    progress: Progress,
+    lock: Path | None = None,
+    budget: Mapping[str, float | None] | None = None,
+) -> Path:
+    """Do what is left of a study's runs, then write its page and return where that is.
+
+    `budget` replaces the limits, of each run.
+    """
+    limits = {key: value for key, value in (budget or {}).items() if value is not None}
+    names = folder.names()
+    for number, name in enumerate(names, start=1):
+        run = folder.run(name)
+        if name:
+            progress.say(f"run {number} of {len(names)}: {name}")
+        if not run.experiment.exists():
+            experiment = folder.experiment(name).model_copy(update=limits)
+            runner.start(experiment, folder.runs, run.id, agree, progress, lock=lock)
+        elif not _is_done(run):
+            runner.resume(run, progress, **limits)
+    return write_page(folder)
+
+
+def _is_done(run: RunFolder) -> bool:
+    return manifest.read(run).get("exit_state") == "done"
+
+
+def write_page(folder: StudyFolder) -> Path:
+    """Write the page of a study whose runs are done, and return where it is."""
+    import reports
+
+    return reports.study(folder.path, {name: folder.run(name).path for name in folder.names()})
+
+
+def plan(study: Study, progress: Progress) -> list[dict[str, object]]:
+    """Return what every run of a study would take, and their sum; nothing is begun."""
+    _check(study)
+    step_s: dict[str, float] = {}
+    taken = [_forecast(run, progress, step_s) for run in study.runs]
+    total = [sum(column) for column in zip(*taken, strict=True)]
+    named = [*(run.name for run in study.runs), "all runs, if no cloak is shared"]
+    return [_row(name, *numbers) for name, numbers in zip(named, [*taken, total], strict=True)]
+
+
+def _forecast(
+    run: StudyRun, progress: Progress, step_s: dict[str, float]
+) -> tuple[float, float, float, float, float]:
+    calls, cloaking = runner.forecasts(run.experiment, progress, step_s)
+    return calls.total, calls.duration_s, calls.cost_usd, cloaking.steps, cloaking.duration_s
+
+
+def _row(
+    name: str, calls: float, calls_s: float, usd: float, steps: float, cloaking_s: float
+) -> dict[str, object]:
+    return {
+        "run": name,
+        "calls": int(calls),
+        "at the limit": duration(calls_s),
+        "price_usd": f"{usd:.2f}",
+        "steps of cloaking": int(steps),
+        "cloaking": duration(cloaking_s),
+    }
