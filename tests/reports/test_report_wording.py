@@ -7,7 +7,7 @@ import pytest
 
 import reports
 from audit.types import Arm, Game, Targets
-from reports import wording
+from reports import methods, wording
 
 MATCHES = [{"score": 0.966}] * 31
 HIGH = "fawkes-0.3-high"
@@ -108,16 +108,16 @@ def test_several_people_are_not_called_the_person(make_run: Callable[..., Path])
         (8, ("Student's test over people", "Of 8 people, p of recognition is 0.0078 at least")),
     ],
 )
-def test_the_page_says_whether_it_goes_by_people(
-    make_run: Callable[..., Path], people: int, words: Sequence[str]
-) -> None:
-    names = [f"person {place}" for place in range(people) for _ in range(8 // people)]
-    answers = [{"score": 0.9 - place / 100, "person": who} for place, who in enumerate(names)]
-    lower = [{"score": 0.7 - place / 99, "person": who} for place, who in enumerate(names)]
-    page = reports.build(make_run({"control": answers, HIGH: lower})).read_text(encoding="utf-8")
-    text = page.replace("&#39;", "'")
-    assert not [each for each in words if each not in text]
-    assert ("by people" in text) == (people > 1)
+def test_the_notes_say_whether_they_go_by_people(people: int, words: Sequence[str]) -> None:
+    notes = methods.shares_note(people), methods.of_medians(people), methods.tests_note(people)
+    assert not [each for each in words if each not in " ".join(notes)]
+
+
+def test_the_page_has_the_notes_of_as_many_people_as_it_has(make_run: Callable[..., Path]) -> None:
+    probes = [{"score": 0.9, "person": f"person {place}"} for place in range(4)]
+    page = reports.build(make_run({"control": probes, HIGH: probes})).read_text(encoding="utf-8")
+    for note in (methods.shares_note(4), methods.of_medians(4), methods.tests_note(4)):
+        assert note.replace("'", "&#39;") in page
 
 
 def test_a_real_service_and_generated_people_are_told_apart(make_run: Callable[..., Path]) -> None:
