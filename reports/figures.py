@@ -25,7 +25,7 @@ from reports.tables import faces_found, of_arm
 
 _HIDDEN_AT, _HIDDEN_HALF = -0.22, 0.12
 _SEED = 20210101
-POINTS_MAX = 500
+POINTS_MAX = 200
 
 
 def scores(observations: pd.DataFrame, manifest: Manifest, description: str) -> Drawn:
