@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,8 +32,10 @@ from audit.terminal import command, show, show_run, show_study, table
 
 if TYPE_CHECKING:
     from audit.experiment import Experiment
+    from audit.folders import RunFolder
     from audit.progress import Progress
     from audit.study import Study
+    from audit.study_folder import StudyFolder
 
 app = typer.Typer(
     help="Measure whether cloaked photos protect a person from face-recognition services.",
@@ -89,7 +92,7 @@ def run(
     study = _study(given, small=small)
     if study and not dry_run:
         begun = study_runs.begin(study, runs, out, progress)
-        study_runs.carry_out(begun, agree, progress, lock)
+        _carry_out(begun, progress, agree, lock=lock)
         show_study(begun, quiet=quiet)
         return
     if dry_run:
@@ -140,14 +143,13 @@ def resume(
     quiet: QUIET = False,
 ) -> None:
     """Continue an interrupted run, or study; nothing that is done is done again."""
-    from audit import consent, runner, study_folder, study_runs
+    from audit import consent, runner, study_folder
     from audit.folders import find_run
     from audit.progress import Progress
 
     progress, budget = Progress(quiet=quiet), {"max_calls": max_calls, "max_cost": max_cost}
     if study := study_folder.find(runs, run):
-        agree = functools.partial(consent.ask, yes=False)
-        study_runs.carry_out(study, agree, progress, budget=budget)
+        _carry_out(study, progress, functools.partial(consent.ask, yes=False), budget=budget)
         show_study(study, quiet=quiet)
         return
     folder = find_run(runs, run)
@@ -273,4 +275,23 @@ def _plan(
             f"{study.name} is {len(study.runs)} experiments, and a lock holds one.",
             expected="an experiment of your own: --experiment FILE",
         )
-    return study_runs.plan(study, progress)
+    return study_runs.plan(study, runner.forecasts, progress)
+
+
+def _carry_out(
+    study: "StudyFolder",
+    progress: "Progress",
+    agree: Any,
+    *,
+    lock: Path | None = None,
+    budget: Mapping[str, float | None] | None = None,
+) -> None:
+    from audit import runner, study_runs
+
+    def start(experiment: "Experiment", run_id: str) -> object:
+        return runner.start(experiment, study.runs, run_id, agree, progress, lock=lock)
+
+    def resume(run: "RunFolder", limits: Mapping[str, float]) -> object:
+        return runner.resume(run, progress, **limits)
+
+    study_runs.carry_out(study, start, resume, progress, budget)

@@ -3,18 +3,19 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from audit import manifest, preparation, runner, services
+from audit import manifest, preparation, services
 from audit.errors import UserError
 from audit.experiment import Experiment
 from audit.folders import RunFolder, new_id, new_run
-from audit.preparation import Prepared
+from audit.plan import CloakingForecast, Forecast
 from audit.progress import Progress, duration
 from audit.study import Study, StudyRun
 from audit.study_folder import StudyFolder, folder_of
 
-Agree = Callable[[Experiment, Prepared], Mapping[str, Any]]
+Start = Callable[[Experiment, str], object]
+Resume = Callable[[RunFolder, Mapping[str, float]], object]
+Forecasts = Callable[[Experiment, Progress, dict[str, float]], tuple[Forecast, CloakingForecast]]
 
 
 def begin(study: Study, runs: Path, study_id: str | None, progress: Progress) -> StudyFolder:
@@ -51,14 +52,14 @@ def _check(study: Study) -> None:
 
 def carry_out(
     folder: StudyFolder,
-    agree: Agree,
+    start: Start,
+    resume: Resume,
     progress: Progress,
-    lock: Path | None = None,
     budget: Mapping[str, float | None] | None = None,
 ) -> Path:
     """Do what is left of a study's runs, then write its page and return where that is.
 
-    `budget` replaces the limits, of each run.
+    `start` and `resume` do a run to its end; `budget` replaces the limits, of each run.
     """
     limits = {key: value for key, value in (budget or {}).items() if value is not None}
     names = folder.names()
@@ -67,10 +68,9 @@ def carry_out(
         if name:
             progress.say(f"run {number} of {len(names)}: {name}")
         if not run.experiment.exists():
-            experiment = folder.experiment(name).model_copy(update=limits)
-            runner.start(experiment, folder.runs, run.id, agree, progress, lock=lock)
+            start(folder.experiment(name).model_copy(update=limits), run.id)
         elif not _is_done(run):
-            runner.resume(run, progress, **limits)
+            resume(run, limits)
     return write_page(folder)
 
 
@@ -85,20 +85,17 @@ def write_page(folder: StudyFolder) -> Path:
     return reports.study(folder.path, {name: folder.run(name).path for name in folder.names()})
 
 
-def plan(study: Study, progress: Progress) -> list[dict[str, object]]:
+def plan(study: Study, forecasts: Forecasts, progress: Progress) -> list[dict[str, object]]:
     """Return what every run of a study would take, and their sum; nothing is begun."""
     _check(study)
     step_s: dict[str, float] = {}
-    taken = [_forecast(run, progress, step_s) for run in study.runs]
+    taken = [_taken(*forecasts(run.experiment, progress, step_s)) for run in study.runs]
     total = [sum(column) for column in zip(*taken, strict=True)]
     named = [*(run.name for run in study.runs), "all runs, if no cloak is shared"]
     return [_row(name, *numbers) for name, numbers in zip(named, [*taken, total], strict=True)]
 
 
-def _forecast(
-    run: StudyRun, progress: Progress, step_s: dict[str, float]
-) -> tuple[float, float, float, float, float]:
-    calls, cloaking = runner.forecasts(run.experiment, progress, step_s)
+def _taken(calls: Forecast, cloaking: CloakingForecast) -> tuple[float, float, float, float, float]:
     return calls.total, calls.duration_s, calls.cost_usd, cloaking.steps, cloaking.duration_s
 
 
