@@ -41,5 +41,5 @@ def short(transfer: Sequence[Row]) -> list[Row]:
         low, high = (100 * (row[f"protection_rate_{end}"] or 0) for end in ("low", "high"))
         rate = 100 * (row["protection_rate"] or 0)
         short[f"{row['game']}, {row['matching']}"] = f"{rate:.0f} ({low:.0f}-{high:.0f})"
-        short["probes"] = row["probes"]
+        short[f"{row['game']} probes"] = row["probes"]
     return list(found.values())
