@@ -32,7 +32,7 @@ _FINDINGS = (
     Column("finding", "What the paper found", words),
     Column("holds", "Here?", words),
     Column("measured", "Measured", words),
-    Column("relation", "", words),
+    Column("relation", "Is it", words),
     Column("against", "Against", words),
 )
 
