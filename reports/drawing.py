@@ -68,6 +68,8 @@ def drawing(name: str) -> Iterator[None]:
     """Draw with matplotlib's own defaults, whatever the user's settings are."""
     style = {**_STYLE, "svg.hashsalt": name}
     with matplotlib.style.context(style, after_reset=True), warnings.catch_warnings():
+        # seaborn 0.13 calls matplotlib with an argument that 3.13 removes.
+        warnings.filterwarnings("ignore", message="vert: bool")
         # Readers' fonts, not ours, draw the letters that ours lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 
 from reports.drawing import (
@@ -112,15 +113,16 @@ def _rate_label(label: str, measured: Mapping[Hashable, Any]) -> str:
 
 
 def _boxes(panel: Axes, rows: Sequence[pd.DataFrame], colours: Sequence[str]) -> None:
-    for row, (chosen, colour) in enumerate(zip(rows, colours, strict=True)):
-        values = chosen["true_score"].dropna().to_numpy(float)
-        if not len(values):
-            continue
-        look = {"color": colour, "linewidth": 1.1}
-        panel.boxplot(
-            values, positions=[row], orientation="horizontal", widths=0.62, showfliers=False,
-            manage_ticks=False, boxprops=look, medianprops=look, whiskerprops=look, capprops=look,
-        )  # fmt: skip
+    parts = [chosen.assign(row=row) for row, chosen in enumerate(rows)]
+    data = pd.concat(parts).dropna(subset="true_score")[["row", "true_score"]]
+    if data.empty:
+        return
+    order = list(range(len(rows)))
+    sns.boxplot(
+        data=data, x="true_score", y="row", hue="row", order=order, hue_order=order,
+        palette=list(colours), orient="h", width=0.62, fill=False, linewidth=1.1,
+        showfliers=False, legend=False, ax=panel,
+    )  # fmt: skip
 
 
 def _points(
