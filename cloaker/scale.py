@@ -68,6 +68,8 @@ def cluster(address: str, device: str) -> Iterator["Work"]:
 def _ray() -> Any:
     # Else Ray tries for a quarter of an hour to reach what is no cluster.
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")
+    # Else, under `uv run`, Ray starts its workers with `uv run` too, in a copy of this folder.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
         return importlib.import_module("ray")
     except ImportError:
