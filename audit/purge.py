@@ -22,7 +22,8 @@ _LEFT = "left"
 def purge_run(folder: RunFolder, progress: Progress) -> Sequence[Row]:
     """Delete every gallery of a run, also those that it may only have tried to create.
 
-    What this machine's networks saw in its photos is deleted too, and the map of it. Returns a row a gallery, as `purge_galleries` does; `check` then tells whether any is left.
+    What this machine's networks saw in its photos is deleted too, and the map of it. Returns a row a
+    gallery, as `purge_galleries` does; `check` then tells whether any is left.
     """
     experiment = resolve(None, read_toml(folder.experiment))
     if forgotten := stores.forget(folder):

@@ -6,8 +6,8 @@
 Milliseconds of the processor in one thread, which other programs disturb less than the clock.
 
 The references are those of `authors_loops`. Both sides see the same networks, and take turns; a
-system that wants several gets the given ones over and over. Of both, time that doesn't grow with the steps (set-up,
-the last look at the best iterate) doesn't count. LPIPS is part of LowKey if it is installed. In its
+system that wants several gets the given ones over and over. Of both, time that doesn't grow with the
+steps (set-up, the last look at the best iterate) doesn't count. LPIPS is part of LowKey if it is installed. In its
 first steps no face is over the budget: ours then spares DSSIM's way back, the references never do.
 """
 
