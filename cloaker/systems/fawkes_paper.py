@@ -15,8 +15,8 @@ Different on purpose, unless `legacy` is set:
   1e10 makes Adam forget the distance for thousands of steps after the first excess.
 
 At the paper's budget of .007 about half of a person's probes are still recognised on the network
-itself, on faces of LFW's size (README); with a budget of .03 none are. The paper's faces are twice
-as large.
+itself, on faces of LFW's size (docs/results.md); with a budget of .03 none are. The paper's faces
+are twice as large.
 
 Always different: the change lives in the photo's pixels (`cloaker.region`), and fades to nothing
 towards the border of the aligned crop. The network sees every step through a slightly different

@@ -161,8 +161,17 @@ def test_a_run_keeps_its_own_prices(
     assert manifest["service"]["priced_on"] == "2027-01-31"
 
 
-def test_the_table_of_services_in_the_readme_is_the_program_s() -> None:
-    readme = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
+def test_the_list_of_services_in_the_docs_is_the_program_s() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "services.md").read_text(encoding="utf-8")
+    told = " ".join(page.split())
 
     for row in catalogue():
-        assert "| " + " | ".join(map(str, row.values())) + " |" in readme
+        gallery = f" --gallery {row['gallery']}" if row["gallery"] else ""
+        service = (
+            f"- `{row['provider']}{gallery}`: photos {row['photo']}; {row['people_offered']} people"
+            f" offered, {row['photos_per_person']} photos a person - "
+        )
+        price = f"{row['usd_per_1000_probes']} USD for 1,000 probes ({row['priced_on']})"
+        tier = f"- {row['tier']}: {row['calls']}; {price}"
+        assert service in told
+        assert tier in told[told.index(service) :].split("- `")[1]
