@@ -38,9 +38,9 @@ def _row(
 ) -> dict[str, Any]:
     changes = units(pairs["change"].to_numpy(float), pairs["true_person"])
     shift = paired.hodges_lehmann(changes.means)
-    each = [_recognised(observations, of) for of in (manifest.control_of(arm), arm)]
-    both = pd.concat(each, axis=1, keys=["was", "is_now"]).reset_index()
-    was, is_now = both["was"].to_numpy(float), both["is_now"].to_numpy(float)
+    control, cloaked = (_recognised(observations, of) for of in (manifest.control_of(arm), arm))
+    both = control.merge(cloaked, on=PROBE, suffixes=("_control", ""))
+    was, is_now = (both[name].to_numpy(float) for name in ("recognised_control", "recognised"))
     lost, gained = (by_person(flags, both["true_person"]) for flags in (was > is_now, was < is_now))
     return {
         "arm": arm.name,
@@ -59,8 +59,9 @@ def _row(
     }
 
 
-def _recognised(observations: pd.DataFrame, arm: ManifestArm) -> "pd.Series[float]":
-    """Return 1 or 0 by probe, NaN where no face was found."""
-    rows = of_arm(observations, arm).set_index(PROBE)["outcome"]
-    found = rows.isin([str(outcome) for outcome in FACE_FOUND])
-    return rows.eq(Outcome.MATCH).astype(float).where(found)
+def _recognised(observations: pd.DataFrame, arm: ManifestArm) -> pd.DataFrame:
+    """Return the arm's probes with `recognised`: 1 or 0, NaN where no face was found."""
+    rows = of_arm(observations, arm)
+    found = rows["outcome"].isin([str(outcome) for outcome in FACE_FOUND])
+    recognised = rows["outcome"].eq(Outcome.MATCH).astype(float).where(found)
+    return rows[PROBE].assign(recognised=recognised)

@@ -51,7 +51,8 @@ def _ranks(rows: pd.DataFrame, arm: str) -> pd.DataFrame:
     found, faces = _faces(rows)
     ranks = np.arange(1, RANKS_MAX + 1)
     known = found.dropna(subset="rank")
-    among = reaching(known.assign(rank=-known["rank"]), "rank", -ranks, rows)
+    downwards = -ranks[::-1]
+    among = reaching(known.assign(rank=-known["rank"]), "rank", downwards, rows)[:, ::-1]
     return _rates(arm, "rank", ranks, among, among, faces)
 
 
@@ -62,13 +63,17 @@ def _faces(rows: pd.DataFrame) -> tuple[pd.DataFrame, Values]:
 
 
 def reaching(found: pd.DataFrame, column: str, at: Places, rows: pd.DataFrame) -> Values:
-    """Return how many of each person's values are so large or larger, (people, places)."""
-    values = dict(iter(found.groupby("true_person")[column]))
-    nothing = pd.Series(dtype=float)
-    people = rows["true_person"].unique()
-    ordered = [np.sort(values.get(name, nothing).to_numpy(float)) for name in people]
-    counts = [len(own) - np.searchsorted(own, at, side="left") for own in ordered]
-    return np.array(counts, float).reshape(-1, len(at))
+    """Return how many of each person's values are so large or larger, (people, places).
+
+    The places `at` ascend; the people are those of `rows`, of which `found` are some.
+    """
+    people = pd.Index(rows["true_person"].unique())
+    whose = people.get_indexer(found["true_person"])
+    reached = np.searchsorted(at, found[column].to_numpy(float), side="right")
+    steps = len(at) + 1
+    counts = np.bincount(whose * steps + reached, minlength=len(people) * steps)
+    from_above = counts.reshape(-1, steps)[:, ::-1].cumsum(axis=1)[:, ::-1]
+    return from_above[:, 1:].astype(float)
 
 
 def _rates(

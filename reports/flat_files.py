@@ -50,7 +50,7 @@ def csv_bytes(frame: pd.DataFrame, number: str = "%.10g") -> bytes:
 
 def _lines(columns: Sequence[pa.Array]) -> bytes:
     lines = compute.binary_join_element_wise(*map(_quoted, columns), ",")
-    return "".join(f"{line}\n" for line in lines.to_pylist()).encode()
+    return "\n".join([*lines.to_pylist(), ""]).encode()
 
 
 def _cells(column: pd.Series, number: str) -> pa.Array:
@@ -58,6 +58,8 @@ def _cells(column: pd.Series, number: str) -> pa.Array:
     if pd.api.types.is_float_dtype(column):
         values = column.to_numpy(dtype=float, na_value=np.nan).tolist()
         return pa.array(["" if value != value else number % value for value in values])  # noqa: PLR0124 - NaN
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
     if isinstance(column.dtype, pd.StringDtype):
         return pa.array(column, pa.string(), from_pandas=True).fill_null("")
     words = {True: "true", False: "false"} if pd.api.types.is_bool_dtype(column) else {}

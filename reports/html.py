@@ -23,7 +23,7 @@ from reports import (
 )
 from reports.drawing import Drawn
 from reports.pages import render, write_page
-from reports.report_figures import report_figures
+from reports.report_figures import levels_note, report_figures
 from reports.report_tables import read_report
 from reports.run_folder import RunData
 
@@ -81,6 +81,7 @@ def _facts(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, An
 def _notes(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Any]:
     """Return what the captions of the figures say of this run."""
     return {
+        "levels_note": levels_note(data.manifest),
         "much_left_out": left_out.is_much(frames["left_out"]),
         "left_out_words": left_out.words(frames["left_out"]),
         "share_max": left_out.SHARE_MAX,

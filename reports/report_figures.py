@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from reports import (
@@ -16,79 +17,120 @@ from reports import (
     verification_figures,
 )
 from reports.drawing import Drawn
+from reports.manifest import Manifest
 from reports.run_folder import RunData
+
+LEVELS_MAX = 8
 
 
 def report_figures(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Drawn]:
-    """Draw every figure of a run's report for which there is something to draw."""
+    """Draw every figure of a run's report for which there is something to draw.
+
+    Those with a panel a level draw the arms of `drawn_levels`.
+    """
+    drawn = drawn_levels(data.manifest, data.summary)
     found = {
-        **_scores(data),
-        **_curves(data, frames),
-        **_verification(data, frames),
-        **_cloaks(data, frames),
+        **_scores(data, drawn),
+        **_curves(frames, drawn),
+        **_verification(frames, drawn),
+        **_cloaks(data, frames, drawn),
         **_service(data, frames),
-        **(_changes(data, frames) if data.manifest.cloaked_arms else {}),
+        **(_changes(frames, drawn) if drawn.cloaked_arms else {}),
     }
     return {name: figure for name, figure in found.items() if figure}
 
 
-def _scores(data: RunData) -> Mapping[str, Drawn | None]:
+def drawn_levels(manifest: Manifest, summary: pd.DataFrame) -> Manifest:
+    """Return the manifest with the control and the arms of the levels that are drawn.
+
+    Of more than LEVELS_MAX so many are, evenly from that which protects least to that which
+    protects most; `summary` is the frame of `tables.summarise`.
+    """
+    if len(manifest.groups) <= LEVELS_MAX:
+        return manifest
+    rates = summary.set_index("arm")["protection_success_rate"].fillna(-1.0)
+    by_rate = sorted(
+        manifest.groups, key=lambda group: rates[[arm.name for arm in group.arms[1:]]].mean()
+    )
+    places = np.linspace(0, len(by_rate) - 1, LEVELS_MAX).round().astype(int)
+    chosen = {manifest.control, *(arm for place in places for arm in by_rate[place].arms)}
+    return manifest.model_copy(
+        update={"arms": tuple(arm for arm in manifest.arms if arm in chosen)}
+    )
+
+
+def levels_note(manifest: Manifest) -> str:
+    """Say which levels `drawn_levels` leaves out, or nothing."""
+    levels = len(manifest.groups)
+    if levels <= LEVELS_MAX:
+        return ""
+    return (
+        f"{LEVELS_MAX} of the {levels} levels are drawn, evenly from that which protects least to "
+        "that which protects most; the tables have all."
+    )
+
+
+def _scores(data: RunData, drawn: Manifest) -> Mapping[str, Drawn | None]:
     return {
         "scores": figures.scores(
             data.observations,
-            data.manifest,
+            drawn,
             "Box plots of the true person's score, one row per arm, the control above each level; "
             "the table below gives the numbers.",
         ),
         "protection": figures.protection(
             data.summary,
-            data.manifest,
+            drawn,
             "Protection success rate of each arm with its 95 % interval; "
             "the summary table gives the numbers.",
         ),
     }
 
 
-def _curves(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Drawn | None]:
+def _curves(frames: Mapping[str, pd.DataFrame], drawn: Manifest) -> Mapping[str, Drawn | None]:
     return {
         "threshold": curve_figures.by_threshold(
             frames["by_threshold"],
-            data.manifest,
+            drawn,
             "Share of the probes that would not be recognised against the threshold, one line an "
             "arm, with 95 % intervals; tables/by_threshold.csv gives the numbers.",
         ),
         "rank": curve_figures.by_rank(
             frames["by_rank"],
-            data.manifest,
+            drawn,
             "Share of the probes whose person is among the first candidates, by how many, one line "
             "an arm, with 95 % intervals; tables/by_rank.csv gives the numbers.",
         ),
     }
 
 
-def _verification(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Drawn | None]:
+def _verification(
+    frames: Mapping[str, pd.DataFrame], drawn: Manifest
+) -> Mapping[str, Drawn | None]:
     numbers = "tables/verification.csv gives the numbers."
     return {
         "roc": verification_figures.roc(
             frames["verification"],
-            data.manifest,
+            drawn,
             "ROC: share of the true person's scores accepted against the share of other people's, "
             f"one line an arm, with 95 % intervals; {numbers}",
         ),
         "det": verification_figures.det(
             frames["verification"],
-            data.manifest,
+            drawn,
             "DET: share of the true person's scores missed against the share of other people's "
             f"accepted, on normal-deviate scales, one line an arm; {numbers}",
         ),
     }
 
 
-def _cloaks(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Drawn | None]:
+def _cloaks(
+    data: RunData, frames: Mapping[str, pd.DataFrame], drawn: Manifest
+) -> Mapping[str, Drawn | None]:
     return {
         "perturbation": perturbation.figure(
             frames["perturbation"],
-            data.manifest,
+            drawn,
             "Mean score of the true person against the size of the cloaks, DSSIM above, L2 below, "
             "one cross an arm; tables/perturbation.csv gives the numbers.",
         ),
@@ -129,18 +171,18 @@ def _service(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, 
     }
 
 
-def _changes(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Drawn | None]:
+def _changes(frames: Mapping[str, pd.DataFrame], drawn: Manifest) -> Mapping[str, Drawn | None]:
     return {
         "slopes": curve_figures.slopes(
             frames["paired_scores"],
-            data.manifest,
+            drawn,
             "A line per probe from its score in the control to its score in each arm; "
             "tables/paired_scores.csv gives the numbers.",
         ),
         "change": figures.change(
             frames["paired_scores"],
             frames["paired_changes"],
-            data.manifest,
+            drawn,
             "Change of each probe's score from the control, one row per cloaked arm, with the "
             "median and its interval; the table below gives the numbers.",
         ),

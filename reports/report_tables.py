@@ -22,7 +22,8 @@ from reports import (
 from reports.run_folder import RunData, read_embedding_map, read_run
 from reports.tables import PROBE
 
-_ANSWERS = ("arm", *PROBE, "outcome", "censored", "true_score", "top_score", "threshold", "rank")
+_TEXTS = ("arm", *PROBE, "outcome", "top_person")
+_ANSWERS = (*_TEXTS, "censored", "true_score", "top_score", "threshold", "rank")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,10 @@ class Report(RunData):
 
     @cached_property
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        """Return the frames of report/tables/, by name; numbers are not rounded as they are there."""
+        """Return the frames of report/tables/, by name; numbers are not rounded as they are there.
+
+        Texts that occur often may be of pandas' type `category`.
+        """
         return report_tables(self)
 
 
@@ -43,21 +47,22 @@ def read_report(run: Path) -> Report:
 
 def report_tables(data: RunData) -> Mapping[str, pd.DataFrame]:
     """Return every table of a run's report, by name."""
-    answers = data.observations[list(_ANSWERS)]  # an arm's rows of few columns are taken faster
+    # Of few columns, and whose texts are numbered, an arm's rows are taken much faster.
+    answers = data.observations[list(_ANSWERS)].astype(dict.fromkeys(_TEXTS, "category"))
     shown = ledger_rows.read_shown(data.folder)
-    pairs = tables.paired_scores(data.observations, data.manifest)
+    pairs = tables.paired_scores(answers, data.manifest)
     paired_changes = tables.changes(pairs, data.manifest)
     return {
         "summary": data.summary,
         "by_level": tables.by_level(data.summary, data.manifest),
-        "by_person": tables.by_person(data.observations, data.manifest),
+        "by_person": tables.by_person(answers, data.manifest),
         "paired_scores": pairs,
         "paired_changes": paired_changes,
         "arm_tests": arm_tests.arm_tests(answers, pairs, data.manifest),
         "by_threshold": curves.by_threshold(answers, data.manifest),
         "by_rank": curves.by_rank(answers, data.manifest),
         "verification": verification.verification(answers, shown, data.manifest),
-        "perturbation": perturbation.perturbation(data.observations, data.cloaks, data.manifest),
+        "perturbation": perturbation.perturbation(answers, data.cloaks, data.manifest),
         "call_timeline": call_timeline.call_timeline(
             ledger_rows.read_attempts(data.folder), data.manifest
         ),
@@ -68,7 +73,7 @@ def report_tables(data: RunData) -> Mapping[str, pd.DataFrame]:
         "cloaking": tables.cloaking(data.cloaks),
         "rejected": tables.rejected(data.photos),
         "unanswered": tables.unanswered(data.observations, data.photos),
-        "mistaken_for": tables.mistaken_for(data.observations),
+        "mistaken_for": tables.mistaken_for(answers),
         "enrolment": data.enrolment,
         "changed_uploads": data.changed_uploads,
     }

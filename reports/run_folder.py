@@ -1,15 +1,15 @@
 """Reading a run folder: every file checked, every failure named."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.json
 from pydantic import ValidationError
 
 from audit.errors import UserError
@@ -19,17 +19,23 @@ from reports.manifest import Manifest
 from reports.tables import summarise
 
 _CLOAKS_ADDED_LATER = "embedding_shifts"
-CLOAK_COLUMNS = tuple(
-    field.name for field in fields(CloakedPhoto) if field.name != _CLOAKS_ADDED_LATER
-)
-PHOTO_COLUMNS = ("sha256", "person", "path", "role", "rejected", "reason", "detail")
+_KINDS = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+CLOAK_COLUMNS = {
+    name: _KINDS[kind]
+    for name, kind in get_type_hints(CloakedPhoto).items()
+    if name != _CLOAKS_ADDED_LATER
+}
+PHOTO_COLUMNS = {
+    **dict.fromkeys(("sha256", "person", "path", "role", "reason", "detail"), pa.string()),
+    "rejected": pa.bool_(),
+}
 _ENROLMENT, _CHANGED_UPLOADS = "enrolment.csv", "changed_uploads.csv"
 _ADDED_LATER = "service_thresholds"
+_PHOTOS, _CLOAKS = "photos.jsonl", Path("cloaked", "cloaks.jsonl")
 _OBSERVATIONS, _NUMBER = "observations.csv", "number of the run"
 _ONCE = ("arm", "probe_sha256", "true_person")
 _SCORES = ("top_score", "true_score", "threshold")
 _NUMBERS = (*_SCORES, "cloaked_fraction", "rank", "native_score", "latency_ms", "attempts")
-_ROWS_AT_ONCE = 20_000
 _REMEDY = "restore the file, or continue the run with `audit resume` so that it is written again"
 
 
@@ -69,8 +75,8 @@ def read_run(run: Path) -> RunData:
         manifest_json=manifest_json,
         experiment=read_experiment(run),
         observations=observations,
-        cloaks=_frame(_cloaks(run), CLOAK_COLUMNS),
-        photos=_frame(_photos(run), PHOTO_COLUMNS),
+        cloaks=_cloaks(run),
+        photos=_json_frame(run / _PHOTOS, PHOTO_COLUMNS),
         summary=summarise(observations, manifest.arms),
         enrolment=enrolment,
         changed_uploads=changed_uploads,
@@ -91,21 +97,18 @@ def read_experiment(run: Path) -> str:
 
 def read_photos(run: Path) -> Sequence[Mapping[str, Any]]:
     """Read photos.jsonl: one row per file found."""
-    return list(_photos(run))
+    return list(_rows(run / _PHOTOS, PHOTO_COLUMNS))
 
 
 def read_cloaks(run: Path) -> Sequence[Mapping[str, Any]]:
     """Read cloaks.jsonl: one row per cloaked photo; none if nothing was cloaked."""
-    return list(_cloaks(run))
+    path = run / _CLOAKS
+    return list(_rows(path, CLOAK_COLUMNS)) if path.exists() else []
 
 
-def _photos(run: Path) -> Iterator[Mapping[str, Any]]:
-    return _rows(run / "photos.jsonl", PHOTO_COLUMNS)
-
-
-def _cloaks(run: Path) -> Iterator[Mapping[str, Any]]:
-    path = run / "cloaked" / "cloaks.jsonl"
-    return _rows(path, CLOAK_COLUMNS) if path.exists() else iter(())
+def _cloaks(run: Path) -> pd.DataFrame:
+    path = run / _CLOAKS
+    return _json_frame(path, CLOAK_COLUMNS) if path.exists() else _empty(CLOAK_COLUMNS)
 
 
 def read_observations(run: Path) -> pd.DataFrame:
@@ -254,13 +257,28 @@ def _manifest(value: Mapping[str, Any], path: Path) -> Manifest:
         raise _broken(path, f"{place}: {first['msg']}") from error
 
 
-def _frame(rows: Iterator[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    """Return rows as a frame, a part at a time: as objects they take many times the room."""
-    parts = [pd.DataFrame(part) for part in iter(lambda: list(islice(rows, _ROWS_AT_ONCE)), [])]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(columns))
+def _json_frame(path: Path, columns: Mapping[str, pa.DataType]) -> pd.DataFrame:
+    """Read one JSON object a line, each with these keys.
+
+    A file in which something is missing or of another type is read line by line, which tells where.
+    """
+    try:
+        options = pyarrow.json.ParseOptions(explicit_schema=pa.schema(list(columns.items())))
+        table = pyarrow.json.read_json(path, parse_options=options)
+    except (OSError, pa.ArrowInvalid):
+        table = None
+    if table is None or any(table[name].null_count for name in columns):
+        rows = list(_rows(path, columns))
+        return pd.DataFrame(rows) if rows else _empty(columns)
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
 
 
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+def _empty(columns: Iterable[str]) -> pd.DataFrame:
+    return pd.DataFrame(columns=list(columns))
+
+
+def _rows(path: Path, columns: Iterable[str]) -> Iterator[Mapping[str, Any]]:
     """Yield one JSON object a line, each with these keys."""
     required = set(columns)
     for number, line in enumerate(_lines(path), start=1):

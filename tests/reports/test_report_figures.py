@@ -11,6 +11,7 @@ import reports
 from audit.types import Arm, Game, Targets
 from reports.drawing import WIDTH_INCH
 from reports.figures import POINTS_MAX
+from reports.report_figures import LEVELS_MAX
 
 _SVG = "{http://www.w3.org/2000/svg}"
 HIGH = "fawkes-0.3-high"
@@ -47,6 +48,19 @@ def test_of_very_many_probes_some_are_drawn(make_run: Callable[..., Path]) -> No
     assert len(markers(svg, "hidden")["panel-0 0"]) == POINTS_MAX
     assert "n = 2000 (+ 600 hidden)" in svg.read_text(encoding="utf-8")
     assert f"Of more than {POINTS_MAX} probes an arm, {POINTS_MAX} chosen at random" in text
+
+
+def test_of_very_many_levels_some_are_drawn(make_run: Callable[..., Path]) -> None:
+    found = [{"outcome": "match", "score": 0.9}] * 20
+    lost = [{"outcome": "no_match", "score": 0.2}] * 20
+    levels = {f"noise-v{number}": lost[:number] + found[number:] for number in range(20, -1, -1)}
+    run = make_run({"control": found, **levels})
+    text = reports.build(run).read_text(encoding="utf-8")
+    svg = (run / "report" / "figures" / "protection.svg").read_text(encoding="utf-8")
+    drawn = [int(level) for level in re.findall(r">Level v(\d+), noise<", svg)]
+    assert drawn == [20, 17, 14, 11, 9, 6, 3, 0]  # in the run's order
+    assert f"{LEVELS_MAX} of the 21 levels are drawn" in text
+    assert len(reports.load(run).tables["summary"]) == 22
 
 
 def test_hidden_scores_stand_left_of_zero(make_run: Callable[..., Path]) -> None:

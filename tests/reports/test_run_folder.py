@@ -121,12 +121,25 @@ def test_unknown_keys_of_a_manifest_do_no_harm(make_run: Callable[..., Path]) ->
     assert json.loads((run / "manifest.json").read_text())["later"]
 
 
-def test_a_long_list_is_read_in_parts(study_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = reports.load(study_run)
-    monkeypatch.setattr(run_folder, "_ROWS_AT_ONCE", 3)
-    parts = reports.load(study_run)
-    pd.testing.assert_frame_equal(parts.cloaks, whole.cloaks)
+def test_lists_read_at_once_and_line_by_line_are_equal(study_run: Path) -> None:
+    at_once = reports.load(study_run)
+    line_by_line = pd.DataFrame(run_folder.read_cloaks(study_run))
+    columns = list(run_folder.CLOAK_COLUMNS)
     pd.testing.assert_frame_equal(
-        parts.photos.drop(columns=["width", "height"]),
-        whole.photos.drop(columns=["width", "height"]),
+        at_once.cloaks[columns], line_by_line[columns], check_dtype=False, check_exact=True
     )
+    photos = pd.DataFrame(run_folder.read_photos(study_run))[list(run_folder.PHOTO_COLUMNS)]
+    pd.testing.assert_frame_equal(at_once.photos[photos.columns.tolist()], photos)
+
+
+def test_what_looks_like_a_date_stays_text_and_null_stays_missing(
+    make_run: Callable[..., Path],
+) -> None:
+    run = make_run(PLAIN)
+    lines = (run / "photos.jsonl").read_text(encoding="utf-8").splitlines()
+    row = {**json.loads(lines[0]), "person": "2024-05-01", "reason": "", "detail": "12"}
+    (run / "photos.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    photos = reports.load(run).photos
+    assert (photos["person"].tolist(), photos["detail"].tolist()) == (["2024-05-01"], ["12"])
+    (run / "photos.jsonl").write_text(json.dumps({**row, "person": None}) + "\n", encoding="utf-8")
+    assert reports.load(run).photos["person"].isna().tolist() == [True]
