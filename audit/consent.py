@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import typer
+
 from audit import services, settings
 from audit.clock import utc
 from audit.errors import UserError
@@ -76,5 +78,5 @@ def _answer(statement: str) -> bool:
     """Ask at the terminal; stdout is left to results, and the end of input is no yes."""
     if not sys.stdin.isatty():
         return False
-    print(statement, "\nSend them? (yes/no) ", end="", file=sys.stderr, flush=True)  # noqa: T201
+    typer.echo(f"{statement} \nSend them? (yes/no) ", nl=False, err=True)
     return sys.stdin.readline().strip().lower() == "yes"

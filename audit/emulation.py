@@ -1,8 +1,9 @@
 """`audit emulate`: a service's wire protocol on this machine, for rehearsals."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from audit import services
 from audit.errors import UserError
@@ -24,10 +25,10 @@ def serve(
 
     compute_in_caller_threads()
     if knows_generated_only(network):
-        print(  # noqa: T201 - for the person at the terminal
+        typer.echo(
             f"{network} knows only the bundled generated faces: on photos of real people its "
             "scores mean nothing. --network NAME takes a real one (`audit weights list`).",
-            file=sys.stderr,
+            err=True,
         )
     server.serve(
         provider,

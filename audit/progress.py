@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+import typer
+
 _LINE_EVERY_S = 15.0
 
 
@@ -29,7 +31,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line."""
         if not self._quiet:
-            print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the terminal's door
+            typer.echo(text, err=True)
 
     @contextmanager
     def stage(self, name: str, total: int, *, floor_s: float = 0.0) -> Iterator[Advance]:

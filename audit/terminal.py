@@ -2,7 +2,6 @@
 
 import functools
 import json
-import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ def command(group: typer.Typer, name: str | None = None) -> Callable[..., Callab
             except Exception:  # noqa: BLE001 - the last door: a defect of ours
                 from audit import settings
 
-                print(settings.hide(traceback.format_exc()), end="", file=sys.stderr)  # noqa: T201
+                typer.echo(settings.hide(traceback.format_exc()), nl=False, err=True)
                 fail("this is a defect of cloak-audit; please report the lines above", 1)
 
         return group.command(name)(guarded)
@@ -42,12 +41,12 @@ def command(group: typer.Typer, name: str | None = None) -> Callable[..., Callab
 
 
 def fail(message: str, code: int) -> None:
-    print(f"audit: {message}", file=sys.stderr)  # noqa: T201
+    typer.echo(f"audit: {message}", err=True)
     raise typer.Exit(code)
 
 
 def show(text: object) -> None:
-    print(text, flush=True)  # noqa: T201 - results go to stdout
+    typer.echo(text)
 
 
 def table(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:

@@ -96,17 +96,17 @@ class FaceppProvider(Provider):
 
     def enrol(
         self,
-        gallery: str,  # noqa: ARG002 - a face is in no FaceSet before it is attached
-        person_id: str,  # noqa: ARG002 - and nobody's before it is labelled
+        gallery: str,  # a face is in no FaceSet before it is attached
+        person_id: str,  # and nobody's before it is labelled
         photo: bytes,
-        tag: str,  # noqa: ARG002
+        tag: str,
     ) -> EnrolledFace:
         """Detect a photo's largest face; return its face_token, valid for 72 h until attached."""
         faces = self._detect(photo)
         note = f"{len(faces)} faces; the largest was taken" if len(faces) > 1 else ""
         return EnrolledFace(_largest(faces), note)
 
-    def attach(self, gallery: str, person_id: str, face_ids: Sequence[str]) -> Mapping[str, str]:  # noqa: ARG002
+    def attach(self, gallery: str, person_id: str, face_ids: Sequence[str]) -> Mapping[str, str]:
         """Add up to 5 face_tokens to a FaceSet; raises FaceppError if it is full."""
         fields = {"outer_id": gallery, "face_tokens": ",".join(face_ids)}
         answer = self._call("faceset/addface", fields)
@@ -120,7 +120,7 @@ class FaceppProvider(Provider):
             for token, reason in reasons.items()
         }
 
-    def label(self, gallery: str, face_id: str, person_id: str) -> None:  # noqa: ARG002
+    def label(self, gallery: str, face_id: str, person_id: str) -> None:
         """Set a face_token's user_id, which search gives back."""
         self._call("face/setuserid", {"face_token": face_id, "user_id": person_id})
 
@@ -152,7 +152,7 @@ class FaceppProvider(Provider):
                 best.setdefault(candidate.person_id, candidate)
         return [list(best.values())[:candidates]]
 
-    def verify(self, gallery: str, face_id: str, enrolled_id: str) -> Candidate:  # noqa: ARG002
+    def verify(self, gallery: str, face_id: str, enrolled_id: str) -> Candidate:
         """Return the score of a probe's face against one enrolled face; never censored."""
         answer = self._call("compare", {"face_token1": face_id, "face_token2": enrolled_id})
         return _candidate(enrolled_id, answer["confidence"], answer)

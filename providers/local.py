@@ -133,7 +133,7 @@ class LocalProvider(Provider):
         with self._lock:
             return [name for (name,) in self._database.execute("SELECT name FROM galleries")]
 
-    def list_gallery(self, gallery: str, start: str = "") -> GalleryPage:  # noqa: ARG002
+    def list_gallery(self, gallery: str, start: str = "") -> GalleryPage:
         """Return everyone in a gallery on one page, with the faces' ids, oldest first."""
         people: dict[str, list[str]] = {}
         with self._opened(gallery) as database:

@@ -104,7 +104,8 @@ def _logistic(faces: NDArray[np.float64], people: Sequence[str]) -> Chances:
     from sklearn.linear_model import LogisticRegression
 
     classifier = LogisticRegression(C=_INVERSE_REGULARISATION, max_iter=_STEPS_MAX)
-    return classifier.fit(faces, list(people)).predict_proba  # type: ignore[no-any-return]
+    chances: Chances = classifier.fit(faces, list(people)).predict_proba
+    return chances
 
 
 def _votes(weights: str) -> Callable[[NDArray[np.float64], Sequence[str]], Chances]:
@@ -112,7 +113,8 @@ def _votes(weights: str) -> Callable[[NDArray[np.float64], Sequence[str]], Chanc
         from sklearn.neighbors import KNeighborsClassifier
 
         neighbours = KNeighborsClassifier(min(NEIGHBOURS, len(faces)), weights=weights)
-        return neighbours.fit(faces, list(people)).predict_proba  # type: ignore[no-any-return]
+        chances: Chances = neighbours.fit(faces, list(people)).predict_proba
+        return chances
 
     return learn
 

@@ -144,7 +144,7 @@ class RekognitionProvider(Provider):
         gallery: str,
         person_id: str,
         photo: bytes,
-        tag: str,  # noqa: ARG002 - a face has one name here, and that is its person's
+        tag: str,  # a face has one name here, and that is its person's
     ) -> EnrolledFace:
         """Index a photo's largest face under its person; return the FaceId."""
         answer = self._client.index_faces(

@@ -56,7 +56,7 @@ def experiment(monkeypatch: pytest.MonkeyPatch) -> Experiment:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Put a real terminal in the place of stdin, at which the given keys are pressed."""
     keyboard, screen = pty.openpty()
-    with os.fdopen(keyboard, "wb", buffering=0) as keys, open(screen) as stdin:  # noqa: PTH123
+    with os.fdopen(keyboard, "wb", buffering=0) as keys, os.fdopen(screen) as stdin:
 
         def press(text: str) -> None:
             keys.write(text.encode())

@@ -166,7 +166,9 @@ def test_weights_that_changed_are_refused(row: dict[str, Any]) -> None:
         assert state is weights.State.DAMAGED
     finally:
         file.write_bytes(content)
-    assert registry.load(NAME).weights_sha256 == installed.find(NAME).sha256  # type: ignore[union-attr]
+    tracker = installed.find(NAME)
+    assert tracker is not None
+    assert registry.load(NAME).weights_sha256 == tracker.sha256
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.models import alexnet  # type: ignore[import-untyped]
+from torchvision.models import alexnet
 
 from cloaker import lpips, weights
 from cloaker.networks.catalogue import METRICS, Metric, WeightFile

@@ -27,11 +27,11 @@ WAYS = [
 ]
 
 
-class Asked(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Asked(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch declares no types here
     """Notes each operation whose result the program needs before it can go on."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call] # nor here
         self.names: list[str] = []
 
     def __torch_dispatch__(

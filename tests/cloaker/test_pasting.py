@@ -127,5 +127,7 @@ def test_a_turned_photo_is_saved_upright_with_its_transparency(
     assert copy.info == {}
     assert copy.size == source.shape[1::-1]
     assert copy.size == (picture.size if orientation < 5 else picture.size[::-1])
-    assert (np.array(copy)[:10, ..., 3] == carried(photo).rgba[:10, ..., 3]).all()  # type: ignore[index]
+    rgba = carried(photo).rgba
+    assert rgba is not None
+    assert (np.array(copy)[:10, ..., 3] == rgba[:10, ..., 3]).all()
     assert (decode_png(encode_png(source, source, carried(photo), {})) == source).all()

@@ -12,6 +12,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -39,9 +40,9 @@ def ask(facepp: str) -> Iterator[Ask]:
     requests.post(f"{facepp}/__emulator__/clear", timeout=10).raise_for_status()
     with requests.Session() as session:
 
-        def ask(operation: str, files: object = None, **fields: object) -> requests.Response:
+        def ask(operation: str, files: Any = None, **fields: object) -> requests.Response:
             url = f"{facepp}/facepp/v3/{operation}"
-            return session.post(url, data=KEY | fields, files=files, timeout=10)  # type: ignore[arg-type]
+            return session.post(url, data=KEY | fields, files=files, timeout=10)
 
         yield ask
 

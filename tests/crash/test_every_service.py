@@ -108,7 +108,8 @@ def test_a_gallery_that_somebody_else_changed_is_not_probed(
 @pytest.mark.parametrize("service", [AZURE], ids=str)
 @pytest.mark.parametrize(("fits", "outcomes"), [(True, {"enrolled"}), (False, {"refused"})])
 def test_a_photo_beyond_the_limits_is_changed_or_refused_as_the_user_says(
-    fits: bool,  # noqa: FBT001 - a parameter of the test
+    *,
+    fits: bool,
     outcomes: set[str],
     audit_here: Audit,
     tmp_path: Path,
