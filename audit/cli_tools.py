@@ -166,7 +166,7 @@ def photos_check(
     from audit import preparation
     from audit.progress import Progress
 
-    photo_set = preparation.load_photos(folder, device, Progress(quiet=quiet))
+    photo_set = preparation.read_photos(folder, device, Progress(quiet=quiet))
     table(preparation.summary(photo_set), as_json=as_json)
 
 

@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from audit.cloak_jobs import cloak_of
-from audit.errors import AuditError
+from audit.errors import AuditError, UserError
 from audit.experiment import Experiment
 from audit.folders import cache_folder, disk_errors, private_folder, write_jsonl
-from audit.preparation import bundled_people, known_faces, load_photos, refuse_bundled_networks
+from audit.preparation import (
+    bundled_people,
+    known_faces,
+    load_photos,
+    refuse_bundled_networks,
+    require_photos,
+)
 from audit.progress import Progress
 from audit.types import Cloak, Photo, PhotoSet, Rejection
 
@@ -47,7 +53,8 @@ def cloak_folder(
     A folder that holds photos itself is one person. Somebody alone is cloaked towards the bundled
     generated people. Files keep their names: OUT/person/name.png, each written when it is finished,
     and OUT/cloaks.jsonl once all are. What can't be cloaked gets no file, and its row says why.
-    `towards` holds the photos of the people to cloak towards instead, as `photos` does. `ray` is the address of the Ray cluster that cloaks, None = this process.
+    `towards` holds the photos of the people to cloak towards instead, as `photos` does. `ray` is
+    the address of the Ray cluster that cloaks, None = this process.
     """
     try:
         return _cloak_folder(photos, out, experiment, progress, towards, ray)
@@ -69,21 +76,23 @@ def _cloak_folder(
     from cloaker.networks import registry
 
     device = resolve(experiment.device)
-    (out / "cloaks.jsonl").unlink(missing_ok=True)  # it would tell of files that are replaced now
     with (
         _one_folder_per_person(photos) as root,
         _one_folder_per_person(towards or photos) as others,
         _workers(ray, device) as work,
     ):
+        _refuse_to_replace(root, out)
         photo_set = _load(root, experiment, device, progress)
+        require_photos(photo_set)
         targets = load_photos(others, device, progress) if towards else None
         refuse_bundled_networks(photo_set, experiment.network)
         networks = [registry.load(name, device) for name in experiment.network]
         judges = [registry.load(name, device) for name in _judges(experiment, photo_set)]
         cloaks = _Cloaks(photo_set, targets, out, experiment, networks, judges, progress)
+        told = private_folder(out) / "cloaks.jsonl"
+        told.unlink(missing_ok=True)  # it would tell of files that are replaced now
         cloaked = cloaks.make(device, work)
-    private_folder(out)
-    write_jsonl(out / "cloaks.jsonl", _records(cloaked))
+    write_jsonl(told, _records(cloaked))
     return list(_rows(cloaked)) + [
         _not_cloaked(item.person, item.path, _why(item)) for item in photo_set.rejections
     ]
@@ -98,6 +107,19 @@ def _one_folder_per_person(photos: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, photos.resolve().name).symlink_to(photos.resolve())
         yield Path(folder)
+
+
+def _refuse_to_replace(root: Path, out: Path) -> None:
+    """Raise UserError where cloaked files would take the place of the photos."""
+    if not root.is_dir():
+        return
+    for person in root.iterdir():
+        if (out / person.name).resolve() == person.resolve():
+            raise UserError(
+                f"{out} holds the photos themselves: {person.name}'s would be replaced by cloaks",
+                expected="--out with another folder",
+                remedy="name a new folder: the originals are needed to compare and to cloak again",
+            )
 
 
 @contextmanager

@@ -217,12 +217,15 @@ def _problem(item: dict[str, Any]) -> str:
     location = item["loc"]
     if not location:
         return str(item["msg"]).removeprefix("Value error, ")
+    key, where = location[0], ""
+    if key == "arm" and len(location) > 2:
+        key, where = location[2], f" in [[arm]] {location[1] + 1}"
     if item["type"] == "extra_forbidden":
-        return f"unknown key {location[0]!r}"
+        return f"unknown key {key!r}{where}"
     if item["type"] == "missing":
-        return f"{location[0]} is missing"
+        return f"{key} is missing{where}"
     said = str(item["msg"]).removeprefix("Value error, ")
-    return f"{location[0]} = {item['input']!r}: {said}"
+    return f"{key} = {item['input']!r}{where}: {said}"
 
 
 def read_toml(file: Path) -> dict[str, Any]:
@@ -230,9 +233,11 @@ def read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{file} can't be read: {error.strerror}.") from None
+        raise UserError(
+            f"{file} can't be read: {error.strerror}.", remedy="check the path"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is no valid TOML: {error}.") from None
+        raise UserError(f"{file} is no valid TOML: {error}.", remedy="mend that place") from None
 
 
 def to_toml(experiment: Experiment) -> str:

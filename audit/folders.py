@@ -48,9 +48,19 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def private_folder(path: Path) -> Path:
-    """Create a folder, if it isn't there, that only its owner can read."""
-    with disk_errors(path):
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Create a folder, if it isn't there, that only its owner can read.
+
+    Raises UserError where no folder can be: a file is in the way, or the place takes none.
+    """
+    try:
+        with disk_errors(path):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UserError(
+            f"{path} can't be made: {os.strerror(error.errno or 0)}.",
+            expected="a folder, or a place where one can be made",
+            remedy="name another place",
+        ) from None
     return path
 
 

@@ -62,6 +62,26 @@ def _photos_of(bundled_person: int) -> int:
 
 
 def load_photos(folder: Path, device: str, progress: Progress) -> PhotoSet:
+    """Read and check every photo of a folder; raises UserError if not a single one can be used."""
+    photo_set = read_photos(folder, device, progress)
+    require_photos(photo_set)
+    return photo_set
+
+
+def require_photos(photo_set: PhotoSet) -> None:
+    """Raise UserError if not a single file can be used."""
+    if photo_set.photos:
+        return
+    rejected = photo_set.rejections
+    reason = f"; {rejected[0].path}: {rejected[0].detail}" if rejected else ""
+    raise UserError(
+        f"no photo of {photo_set.root} can be used{reason}",
+        expected="photos that show one face each",
+        remedy="`audit photos check DIR` tells of every file why",
+    )
+
+
+def read_photos(folder: Path, device: str, progress: Progress) -> PhotoSet:
     """Read and check every photo of a folder; faces are looked for once per photo, ever.
 
     The runs of a study have the same photos: a folder is read once while no file in it changes.
@@ -208,8 +228,8 @@ def refuse_bundled_networks(photo_set: PhotoSet, names: Sequence[str]) -> None:
         return
     if wrong := sorted(filter(knows_generated_only, set(names))):
         raise UserError(
-            f"{' and '.join(wrong)} knows only the bundled generated faces, and {photo_set.root} "
-            "holds real photos: any result would be worthless.",
+            f"{' and '.join(wrong)} {'know' if wrong[1:] else 'knows'} only the bundled generated "
+            f"faces, and {photo_set.root} holds real photos: any result would be worthless.",
             expected="real networks, e.g. --network facenet-vggface2 (and --recogniser with "
             "--emulate or --provider local)",
             remedy="`audit weights list` shows them; `audit weights fetch NAME` or "

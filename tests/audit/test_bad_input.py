@@ -178,3 +178,54 @@ def test_keys_that_are_not_set(audit_here: Audit, people: Path) -> None:
     )
 
     assert "AZURE_FACE_ENDPOINT and AZURE_FACE_KEY" in message
+
+
+def test_cloaks_never_take_the_place_of_the_photos(audit_here: Audit, people: Path) -> None:
+    before = {file: file.read_bytes() for file in people.rglob("*.png")}
+    for photos in (people, people / "person-001"):
+        message = refused(audit_here, "cloak", photos, "--level", "min", "--out", people)
+
+        assert "holds the photos themselves" in message
+    assert {file: file.read_bytes() for file in people.rglob("*.png")} == before
+    assert not (people / "cloaks.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("cloak", "PHOTOS", "--level", "min", "--out"), ("emulate", "--provider", "azure", "--state")],
+    ids=["cloak", "emulate"],
+)
+@pytest.mark.parametrize("place", ["file", "file/folder", "/proc/folder"])
+def test_a_folder_that_cannot_be_made(
+    audit_here: Audit, people: Path, tmp_path: Path, arguments: tuple[str, ...], place: str
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    message = refused(
+        audit_here, *[people if word == "PHOTOS" else word for word in arguments], place
+    )
+
+    assert f"{place} can't be made" in message or f"{place}/person-000 can't be made" in message
+
+
+@pytest.mark.parametrize("command", [("run", "--provider", "local", "--photos"), ("cloak",)])
+def test_files_of_which_none_is_a_photo(
+    audit_here: Audit, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "photos" / "änn ☂").mkdir(parents=True)
+    (tmp_path / "photos" / "änn ☂" / "letter.jpg").write_text("no picture")
+    more = ("--person", "änn ☂") if command[0] == "run" else ("--level", "min", "--out", "out")
+
+    message = refused(audit_here, *command, "photos", *more)
+
+    assert "änn ☂/letter.jpg: no JPEG" in message
+    assert "audit photos check" in message
+
+
+def test_a_wrong_key_of_an_arm_is_named(audit_here: Audit, tmp_path: Path) -> None:
+    tmp_path.joinpath("my.toml").write_text('provider = "mock"\n[[arm]]\nlevl = "mid"\n')
+
+    message = refused(audit_here, "run", "--experiment", "my.toml")
+
+    assert "level is missing in [[arm]] 1" in message
+    assert "unknown key 'levl' in [[arm]] 1" in message
