@@ -66,7 +66,7 @@ def emulate(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
     rate: Annotated[str | None, typer.Option(help="CALLS/SECONDS, e.g. 20/60.")] = None,
-    latency_ms: Annotated[float, typer.Option(help="Added to every answer.")] = 0.0,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Added to every answer.")] = 0.0,
     network: Annotated[str, typer.Option(help="The network behind it.")] = "bundled-conv",
     matching: Annotated[
         str, typer.Option(help="A person's score: that of the nearest face, or of the centroid.")

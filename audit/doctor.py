@@ -63,8 +63,8 @@ def _service(name: str) -> list[Row]:
     from audit.experiment import resolve
     from audit.folders import RunFolder, private_folder, state_folder
 
+    experiment = resolve(None, {"provider": name})
     try:
-        experiment = resolve(None, {"provider": name})
         folder = RunFolder(private_folder(state_folder() / "doctor"))
         with services.opened(experiment, folder) as provider:
             rows = [_asked(provider, f"{name}: keys", lambda: _galleries(provider))]

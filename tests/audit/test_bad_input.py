@@ -229,3 +229,14 @@ def test_a_wrong_key_of_an_arm_is_named(audit_here: Audit, tmp_path: Path) -> No
 
     assert "level is missing in [[arm]] 1" in message
     assert "unknown key 'levl' in [[arm]] 1" in message
+
+
+def test_the_doctor_of_a_service_that_is_not_known(audit_here: Audit) -> None:
+    assert "provider = 'clearview'" in refused(audit_here, "doctor", "--provider", "clearview")
+
+
+def test_an_answer_cannot_come_before_it_is_asked_for(audit_here: Audit) -> None:
+    done = audit_here("emulate", "--provider", "azure", "--latency-ms", "-4")
+
+    assert done.returncode == 2
+    assert "--latency-ms" in done.stderr
