@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import typer
@@ -31,7 +31,8 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line."""
         if not self._quiet:
-            typer.echo(text, err=True)
+            with suppress(BrokenPipeError):  # nobody reads on; the run goes on
+                typer.echo(text, err=True)
 
     @contextmanager
     def stage(self, name: str, total: int, *, floor_s: float = 0.0) -> Iterator[Advance]:

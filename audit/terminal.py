@@ -2,6 +2,8 @@
 
 import functools
 import json
+import os
+import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -46,7 +48,11 @@ def fail(message: str, code: int) -> None:
 
 
 def show(text: object) -> None:
-    typer.echo(text)
+    """Print to stdout; a reader that has seen enough, such as `head`, ends nothing."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def table(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:

@@ -53,3 +53,15 @@ def test_an_unknown_option_is_the_users_mistake(audit: Audit) -> None:
 
     assert done.returncode == 2
     assert "--providre" in done.stderr
+
+
+def test_a_reader_who_has_seen_enough_is_no_defect() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m audit providers | true; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
+    )
+
+    assert (done.stdout, done.stderr) == ("0\n", "")
