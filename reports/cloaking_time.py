@@ -2,8 +2,8 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import setp
 from matplotlib.axes import Axes
-from scipy.stats import gaussian_kde
 
 from reports.drawing import (
     CLOAKED,
@@ -14,14 +14,14 @@ from reports.drawing import (
     drawn,
     label_rows,
     markers,
+    scatter,
     stacked,
+    thinned,
 )
-from reports.figures import POINTS_MAX
 from reports.manifest import Manifest
 from reports.tables import CLOAK_KEYS, with_cloak_keys
 
 _DENSITY_MIN = 5
-_SEED = 20210101
 
 
 def start_ups(manifest: Manifest) -> pd.DataFrame:
@@ -73,10 +73,8 @@ def _panel(panel: Axes, labels: list[str], rows: list[np.ndarray], colour: str) 
     for place, values in enumerate(rows):
         if len(values) >= _DENSITY_MIN and np.ptp(values) > 0:
             _density(panel, place, values, colour)
-        draw = np.random.default_rng([_SEED, place])
-        some = (
-            draw.choice(values, POINTS_MAX, replace=False) if len(values) > POINTS_MAX else values
-        )
+        draw = scatter(place)
+        some = thinned(values, draw)
         y = place + 0.22 + draw.uniform(-0.1, 0.1, len(some))
         markers(panel, some, y, f"points-{place}", colour, "o", filled=True)
         panel.plot([np.median(values)] * 2, [place, place + 0.36], color=INK, linewidth=1.4,
@@ -85,11 +83,9 @@ def _panel(panel: Axes, labels: list[str], rows: list[np.ndarray], colour: str) 
 
 
 def _density(panel: Axes, place: int, values: np.ndarray, colour: str) -> None:
-    """Draw a density above a row's middle, as high as half a row (Gaussian kernel, Scott's width)."""
-    kernel = gaussian_kde(values)
-    x = np.linspace(
-        max(0.0, values.min() - np.ptp(values) / 5), values.max() + np.ptp(values) / 5, 200
+    """Draw a density above a row's middle, as high as half a row."""
+    half = panel.violinplot(
+        [values], [place], orientation="horizontal", side="low", widths=0.84, showextrema=False
     )
-    height = kernel(x)
-    panel.fill_between(x, place, place - 0.42 * height / height.max(), color=colour, alpha=0.3,
-                       linewidth=0.8, gid=f"{panel.get_gid()}-density-{place}")  # fmt: skip
+    gid = f"{panel.get_gid()}-density-{place}"
+    setp(half["bodies"], color=colour, alpha=0.3, linewidth=0.8, gid=gid)

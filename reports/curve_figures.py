@@ -7,14 +7,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from reports.drawing import CLOAKED, CONTROL, Drawn, drawing, drawn, legend, stacked
-from reports.figures import POINTS_MAX
+from reports.drawing import (
+    CLOAKED,
+    CONTROL,
+    Drawn,
+    drawing,
+    drawn,
+    legend,
+    scatter,
+    stacked,
+    thinned,
+)
 from reports.manifest import Manifest, ManifestArm
 from reports.tables import of_arm
 
 ROWS = 3.4  # how many rows of other figures a panel of lines is high
 _DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1, 2)))
-_SEED = 20210101
 
 
 def by_threshold(table: pd.DataFrame, manifest: Manifest, description: str) -> Drawn:
@@ -88,8 +96,6 @@ def slopes(pairs: pd.DataFrame, manifest: Manifest, description: str) -> Drawn:
 
 def _slopes(panel: Axes, rows: pd.DataFrame, at: int) -> None:
     ends = rows[["true_score_control", "true_score"]].dropna().to_numpy(float)
-    if len(ends) > POINTS_MAX:
-        ends = np.random.default_rng(_SEED).choice(ends, POINTS_MAX, replace=False)
-    lines = [[(0, before), (at, after)] for before, after in ends]
+    lines = [[(0, before), (at, after)] for before, after in thinned(ends, scatter(0))]
     gid = f"{panel.get_gid()}-slopes-{at}"
     panel.add_collection(LineCollection(lines, colors=CLOAKED, linewidths=0.7, alpha=0.45, gid=gid))

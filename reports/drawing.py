@@ -18,6 +18,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 # Okabe and Ito's palette: told apart by colour-blind readers. CONTROL is between both papers.
@@ -25,6 +26,8 @@ INK, RULE, CONTROL, CLOAKED, WARNING = "#20262d", "#c9ced4", "#7b848e", "#0072b2
 WIDTH_INCH = 4.6
 ROW_INCH = 0.52
 LABEL_MAX = 40
+POINTS_MAX = 200
+_SEED = 20210101
 _PNG_DOTS_PER_INCH = 200
 _PNG_SIDE_MAX_PX = 20_000
 _LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 8.5}
@@ -117,6 +120,16 @@ def legend(place: Axes | Figure) -> None:
         names = place.legend(handles, labels, loc="outside lower left", ncols=2, **_LEGEND)
     for text in names.get_texts():
         text.set_parse_math(False)
+
+
+def scatter(*places: int) -> np.random.Generator:
+    """Return what spreads and chooses the points at these places, alike in every report."""
+    return np.random.default_rng([_SEED, *places])
+
+
+def thinned(values: NDArray[Any], draw: np.random.Generator) -> NDArray[Any]:
+    """Return the values, of more than POINTS_MAX so many of them, chosen at random."""
+    return draw.choice(values, POINTS_MAX, replace=False) if len(values) > POINTS_MAX else values
 
 
 def markers(

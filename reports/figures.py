@@ -12,6 +12,7 @@ from reports.drawing import (
     CLOAKED,
     CONTROL,
     INK,
+    POINTS_MAX,
     RULE,
     WARNING,
     Drawn,
@@ -19,14 +20,14 @@ from reports.drawing import (
     drawn,
     label_rows,
     markers,
+    scatter,
     stacked,
+    thinned,
 )
 from reports.manifest import Manifest, ManifestArm
 from reports.tables import faces_found, of_arm
 
 _HIDDEN_AT, _HIDDEN_HALF = -0.22, 0.12
-_SEED = 20210101
-POINTS_MAX = 200
 
 
 def scores(observations: pd.DataFrame, manifest: Manifest, description: str) -> Drawn:
@@ -135,9 +136,8 @@ def _points(
     x = values.to_numpy(dtype=float)
     q1, q3 = np.quantile(x, [0.25, 0.75]) if len(x) else (0.0, 0.0)
     reach = 1.5 * (q3 - q1)
-    spread = np.random.default_rng([_SEED, row])
-    if len(x) > POINTS_MAX:
-        x = spread.choice(x, POINTS_MAX, replace=False)
+    spread = scatter(row)
+    x = thinned(x, spread)
     y = row + below + spread.uniform(-0.17, 0.17, len(x))
     inside = (x >= q1 - reach) & (x <= q3 + reach)
     markers(panel, x[inside], y[inside], f"points-{row}", colour, "o", filled=True)
@@ -146,7 +146,7 @@ def _points(
 
 def _hidden(panel: Axes, row: int, count: int) -> None:
     count = min(count, POINTS_MAX)
-    spread = np.random.default_rng([_SEED, row, 1])
+    spread = scatter(row, 1)
     x = _HIDDEN_AT + spread.uniform(-0.09, 0.09, count)
     y = row + spread.uniform(-0.25, 0.25, count)
     markers(panel, x, y, f"hidden-{row}", WARNING, "^", filled=False)

@@ -10,7 +10,6 @@ from reports import (
     call_timeline,
     embedding_map,
     examples,
-    figures,
     layout,
     left_out,
     methods,
@@ -21,7 +20,7 @@ from reports import (
     verification,
     wording,
 )
-from reports.drawing import Drawn
+from reports.drawing import POINTS_MAX, Drawn
 from reports.pages import render, write_page
 from reports.report_figures import levels_note, report_figures
 from reports.report_tables import read_report
@@ -71,7 +70,7 @@ def _facts(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, An
         "shares_note": methods.shares_note(len(people)),
         "median_method": methods.of_medians(len(people)),
         "tests_note": methods.tests_note(len(people)),
-        "points_max": figures.POINTS_MAX,
+        "points_max": POINTS_MAX,
         "amplification": examples.AMPLIFICATION,
         "experiment": data.experiment,
         "registration": preregistration.judged(data, frames["claims"]),

@@ -10,8 +10,17 @@ from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from audit.types import Game
-from reports.drawing import CLOAKED, CONTROL, Drawn, drawing, drawn, legend, stacked
-from reports.figures import POINTS_MAX
+from reports.drawing import (
+    CLOAKED,
+    CONTROL,
+    Drawn,
+    drawing,
+    drawn,
+    legend,
+    scatter,
+    stacked,
+    thinned,
+)
 from reports.manifest import Manifest, ManifestArm
 from reports.statistics import BOOTSTRAP_MIN, CONFIDENCE_LEVEL, mean_interval
 from reports.tables import PROBE, of_arm
@@ -24,7 +33,6 @@ _COLUMNS = [
 ]
 _ROWS = 5.0
 _MARKERS = "os^Dv<>P"
-_SEED = 20210101
 _Pair = tuple[float, float]
 
 
@@ -125,9 +133,7 @@ def _draw(panel: Axes, rows: pd.DataFrame, size: str, arm: ManifestArm, number: 
         "color": colour, "marker": _MARKERS[number % len(_MARKERS)],
         "markerfacecolor": colour if number // len(_MARKERS) % 2 == 0 else "none",
     }  # fmt: skip
-    some = rows
-    if len(rows) > POINTS_MAX:
-        some = rows.iloc[np.random.default_rng(_SEED).choice(len(rows), POINTS_MAX, replace=False)]
+    some = rows.iloc[thinned(np.arange(len(rows)), scatter(number))]
     if len(rows) > 1:
         panel.plot(some[size], some["score"], linestyle="", markersize=3, alpha=0.4,
                    gid=f"{panel.get_gid()}-{arm.name}", **look)  # fmt: skip

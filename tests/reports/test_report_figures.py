@@ -9,8 +9,7 @@ from PIL import Image
 
 import reports
 from audit.types import Arm, Game, Targets
-from reports.drawing import WIDTH_INCH
-from reports.figures import POINTS_MAX
+from reports.drawing import POINTS_MAX, WIDTH_INCH
 from reports.report_figures import LEVELS_MAX
 
 _SVG = "{http://www.w3.org/2000/svg}"
