@@ -84,6 +84,7 @@ def _notes(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, An
         "much_left_out": left_out.is_much(frames["left_out"]),
         "left_out_words": left_out.words(frames["left_out"]),
         "share_max": left_out.SHARE_MAX,
+        "rows_max": left_out.ROWS_MAX,
         "verification_note": verification.note(verification.summary(frames["verification"])),
         "limits_words": call_timeline.limits_words(data.manifest),
         "pauses": bool(frames["call_timeline"]["after_pause"].any()),

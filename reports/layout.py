@@ -81,7 +81,7 @@ SUMMARY = (
     Column("enrolled", "Enrolled photos", count),
     Column("enrol_rejected", "Refused photos", count),
 )
-PERSON = (Column("person", "Person", words), *SUMMARY[:9])
+PERSON = (Column("person", "Person", words), *SUMMARY)
 CHANGES = (
     Column("arm", "Arm", words),
     Column("pairs", "Pairs", count),

@@ -22,7 +22,7 @@ from reports.drawing import (
 from reports.manifest import Manifest
 from reports.statistics import wilson
 
-ARMS_MAX = 12
+ROWS_MAX = 12
 SHARE_MAX = 0.02
 """From more than this share on, what was left out is said before anything else."""
 _KINDS: Mapping[str, tuple[str, str, str]] = {
@@ -50,6 +50,22 @@ def left_out(summary: pd.DataFrame, photos: pd.DataFrame) -> pd.DataFrame:
     ]
     rows.append(("", _FILES, int(photos["rejected"].astype(bool).sum()), len(photos)))
     return pd.DataFrame([_row(*row) for row in rows if row[3]], columns=_COLUMNS)
+
+
+def by_person(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the same per protected person, over all arms; `table` is that of `tables.by_person`.
+
+    No interval: a person's photos are the same in every arm. No rows for a single person.
+    """
+    sums = table.groupby("person", sort=False)[["probes", "enrolled", *_KINDS]].sum(min_count=1)
+    rows = [
+        (str(person), kind, int(row[kind]), int(_of(row, kind)))
+        for person, row in (sums if len(sums) > 1 else sums[:0]).to_dict("index").items()
+        for kind in _KINDS
+        if pd.notna(row[kind]) and _of(row, kind)
+    ]
+    columns = ["person", *_COLUMNS[1:4]]
+    return pd.DataFrame(rows, columns=columns).assign(share=lambda it: it["count"] / it["of"])
 
 
 def _of(arm: Mapping[object, float], kind: str) -> float:
@@ -87,34 +103,50 @@ def _told(rows: pd.DataFrame, name: str) -> str:
 def figure(table: pd.DataFrame, manifest: Manifest, description: str) -> Drawn | None:
     """Draw a bar per arm and kind with its interval; None if nothing was left out in any arm.
 
-    `table` is the frame of `left_out`. Only what occurs is drawn, of many arms the first ARMS_MAX.
+    `table` is the frame of `left_out`. Only what occurs is drawn, of many arms the first ROWS_MAX.
     """
     there = table[(table["arm"] != "") & (table["count"] > 0)]
+    arms = [arm.name for arm in manifest.arms if (there["arm"] == arm.name).any()][:ROWS_MAX]
+    return _figure(there.rename(columns={"arm": "row"}), arms, "left_out", description)
+
+
+def figure_by_person(table: pd.DataFrame, description: str) -> Drawn | None:
+    """Draw a bar per person and kind; None if nothing was left out of several people's photos.
+
+    `table` is the frame of `by_person`; of many people, the ROWS_MAX who lost most are drawn.
+    """
+    there = table[table["count"] > 0].rename(columns={"person": "row"})
+    lost = there.groupby("row", sort=False)["count"].sum()
+    people = lost.sort_values(ascending=False, kind="stable").index[:ROWS_MAX].tolist()
+    there = there.assign(ci_low=np.nan, ci_high=np.nan)
+    return _figure(there, people, "left_out_by_person", description)
+
+
+def _figure(there: pd.DataFrame, rows: list[str], name: str, description: str) -> Drawn | None:
     kinds = [kind for kind in _KINDS if (there["kind"] == kind).any()]
-    arms = [arm.name for arm in manifest.arms if (there["arm"] == arm.name).any()][:ARMS_MAX]
     if not kinds:
         return None
-    with drawing("left_out"):
-        chart, (panel,) = stacked([max(2, len(arms))])
-        label_rows(panel, arms)
+    with drawing(name):
+        chart, (panel,) = stacked([max(2, len(rows))])
+        label_rows(panel, rows)
         for place, kind in enumerate(kinds):
-            _bars(panel, there[there["kind"] == kind], arms, kind, (place, len(kinds)))
-        panel.set_xlim(0, min(1.0, 1.05 * float(there["ci_high"].max())))
+            _bars(panel, there[there["kind"] == kind], rows, kind, (place, len(kinds)))
+        panel.set_xlim(0, min(1.0, 1.05 * float(there[["share", "ci_high"]].max().max())))
         panel.axvline(SHARE_MAX, color=CONTROL, linewidth=1, linestyle=(0, (4, 3)))
         panel.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         panel.xaxis.set_major_formatter(lambda share, _place: f"{100 * share:g} %")
         panel.set_xlabel("Share of probes, or of photos to enrol")
         legend(chart)
-        return drawn(chart, "left_out", description)
+        return drawn(chart, name, description)
 
 
 def _bars(
-    panel: Axes, rows: pd.DataFrame, arms: list[str], kind: str, place: tuple[int, int]
+    panel: Axes, bars: pd.DataFrame, rows: list[str], kind: str, place: tuple[int, int]
 ) -> None:
     label, colour, hatch = _KINDS[kind]
-    rows = rows.set_index("arm").reindex(arms)
+    bars = bars.set_index("row").reindex(rows)
     height = 0.72 / place[1]
-    y = np.arange(len(arms)) - 0.36 + height * (place[0] + 0.5)
-    panel.barh(y, rows["share"].fillna(0), height, label=label, facecolor="none" if hatch else colour,
+    y = np.arange(len(rows)) - 0.36 + height * (place[0] + 0.5)
+    panel.barh(y, bars["share"].fillna(0), height, label=label, facecolor="none" if hatch else colour,
                edgecolor=colour, hatch=hatch, linewidth=0.8)  # fmt: skip
-    panel.hlines(y, rows["ci_low"], rows["ci_high"], color=INK, linewidth=0.9)
+    panel.hlines(y, bars["ci_low"], bars["ci_high"], color=INK, linewidth=0.9)

@@ -162,6 +162,12 @@ def _service(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, 
             "Share of each arm's probes without a face, refused or failed, and of its photos that "
             "were not enrolled, with 95 % intervals; tables/left_out.csv gives the numbers.",
         ),
+        "left_out_by_person": left_out.figure_by_person(
+            frames["left_out_by_person"],
+            "Share of each person's probes without a face, refused or failed, and of her photos "
+            "that were not enrolled, over all arms; tables/left_out_by_person.csv gives the "
+            "numbers.",
+        ),
         "mistaken": mistaken.figure(
             frames["mistaken_for"],
             data.manifest,

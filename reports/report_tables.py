@@ -52,10 +52,11 @@ def report_tables(data: RunData) -> Mapping[str, pd.DataFrame]:
     shown = ledger_rows.read_shown(data.folder)
     pairs = tables.paired_scores(answers, data.manifest)
     paired_changes = tables.changes(pairs, data.manifest)
+    people = tables.by_person(answers, data.manifest, data.enrolment)
     return {
         "summary": data.summary,
         "by_level": tables.by_level(data.summary, data.manifest),
-        "by_person": tables.by_person(answers, data.manifest),
+        "by_person": people,
         "paired_scores": pairs,
         "paired_changes": paired_changes,
         "arm_tests": arm_tests.arm_tests(answers, pairs, data.manifest),
@@ -69,6 +70,7 @@ def report_tables(data: RunData) -> Mapping[str, pd.DataFrame]:
         "embedding_map": read_embedding_map(data.folder),
         "start_ups": cloaking_time.start_ups(data.manifest),
         "left_out": left_out.left_out(data.summary, data.photos),
+        "left_out_by_person": left_out.by_person(people),
         "claims": preregistration.claims(data, paired_changes),
         "cloaking": tables.cloaking(data.cloaks),
         "rejected": tables.rejected(data.photos),

@@ -150,12 +150,22 @@ def changes(pairs: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else ["arm", "pairs"])
 
 
-def by_person(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
-    """Return one summary row per arm and protected person."""
+def by_person(
+    observations: pd.DataFrame, manifest: Manifest, enrolment: pd.DataFrame
+) -> pd.DataFrame:
+    """Return one summary row per arm and protected person; `enrolled` is of her own photos.
+
+    In runs of before enrolment was written down that is missing, as is `enrol_rejected`.
+    """
     people = sorted(observations["true_person"].unique())
     arms = [arm.name for arm in manifest.arms]
     pairs = pd.MultiIndex.from_product([arms, people], names=["arm", "true_person"])
     table = _summaries(observations, manifest.arms, pairs).rename(columns={"true_person": "person"})
+    answered = enrolment[enrolment["outcome"] != "open"]
+    is_in = answered["outcome"].eq("enrolled")
+    for name, flags in (("enrolled", is_in), ("enrol_rejected", ~is_in)):
+        counts = flags.groupby([answered["arm"], answered["person"]]).sum()
+        table[name] = counts.reindex(pairs).to_numpy(float, na_value=np.nan)
     return table[["person", *table.columns.drop("person")]]
 
 

@@ -1,4 +1,4 @@
-"""Both pages in a real Chromium: nothing asked for, nothing complained of, all within reach."""
+"""Every page in a real Chromium: nothing asked for, nothing complained of, all within reach."""
 
 import io
 import shutil
@@ -44,13 +44,44 @@ def comparison(make_runs: Callable[..., tuple[Path, ...]], tmp_path: Path) -> Pa
     return reports.compare(runs, tmp_path / "compared", against=["uva-2021"]).page
 
 
-@pytest.fixture(params=["one run", "runs compared"])
+@pytest.fixture
+def study(make_run: Callable[..., Path], tmp_path: Path) -> Path:
+    run = make_run({"control": [{"score": 0.9}] * 9, "fawkes-0.3-high": [{"score": 0.6}] * 9})
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "study.toml").write_text(
+        """
+study = "uva-2021"
+paper = "uva-2021"
+small = true
+run = [{name = "all", of = "", about = "Every arm"}]
+absent = [{what = "The paper's photos", why = "they were never published"}]
+
+[[finding]]
+says = "The strongest cloak protects most probes"
+left = "all/fawkes-0.3-high"
+relation = ">="
+right = 0.5
+"""
+    )
+    return reports.study(folder, {"all": run})
+
+
+@pytest.fixture
+def several_people(make_run: Callable[..., Path]) -> Path:
+    probes = [
+        {"score": 0.9, "person": person, "number": f"{person} {number}"}
+        for person in ("Ada", "Eve", "a person of a long name, who has a title too")
+        for number in range(6)
+    ]
+    lost = [{**probe, "outcome": "no_face", "score": None} for probe in probes[:2]]
+    return reports.build(make_run({"control": probes, "fawkes-0.3-high": lost + probes[2:]}))
+
+
+@pytest.fixture(params=["study_run", "several_people", "comparison", "study"])
 def file(request: pytest.FixtureRequest) -> Path:
-    if request.param == "one run":
-        folder: Path = request.getfixturevalue("study_run")
-        return folder / "report" / "index.html"
-    compared: Path = request.getfixturevalue("comparison")
-    return compared
+    found: Path = request.getfixturevalue(request.param)
+    return found / "report" / "index.html" if found.is_dir() else found
 
 
 @contextmanager

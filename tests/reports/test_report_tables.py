@@ -88,6 +88,35 @@ def test_people_are_counted_apart(make_run: Callable[..., Path]) -> None:
     assert rates == {"Ada": "0", "Eve": "1"}
 
 
+def test_what_each_person_lost_has_columns_rows_and_bars(make_run: Callable[..., Path]) -> None:
+    ada = [{"score": 0.9, "number": 1}, {"outcome": "no_face", "number": 2}]
+    eve = [{"score": 0.8, "person": "Eve", "number": number} for number in (3, 4)]
+    outcomes = [("Ada", "no_face"), ("Ada", "enrolled"), ("Eve", "enrolled"), ("Eve", "open")]
+    sent = [
+        [arm, person, f"{number}" * 64, outcome, "", "", ""]
+        for arm in ("control", "a-high")
+        for number, (person, outcome) in enumerate(outcomes)
+    ]
+    run = make_run({"control": ada + eve, "a-high": ada + eve}, enrolment=sent)
+    text = reports.build(run).read_text(encoding="utf-8")
+    columns = ("person", "no_face", "refused", "errors", "enrolled", "enrol_rejected")
+    assert [tuple(row[name] for name in columns) for row in rows_of(run, "by_person")] == [
+        ("Ada", "1", "0", "0", "1", "1"),
+        ("Eve", "0", "0", "0", "1", "0"),
+    ] * 2
+    lost = [row for row in rows_of(run, "left_out_by_person") if row["count"] != "0"]
+    assert [list(row.values()) for row in lost] == [
+        ["Ada", "no_face", "2", "4", "0.5"],
+        ["Ada", "enrol_rejected", "2", "4", "0.5"],
+    ]
+    assert "The same by person, over all arms" in text
+
+
+def test_what_a_single_person_lost_is_not_told_twice(study_run: Path) -> None:
+    assert rows_of(study_run, "left_out_by_person") == []
+    assert not (study_run / "report" / "figures" / "left_out_by_person.svg").exists()
+
+
 def test_wrong_names_are_counted_most_often_first(make_run: Callable[..., Path]) -> None:
     names = ["Bo", "NA", "NA", "Cy"]
     probes = [{"outcome": "other_person", "top_person": name} for name in names]
