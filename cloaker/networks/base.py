@@ -1,7 +1,6 @@
 """The one interface of all embedding networks, and the crops that they want."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,11 +37,8 @@ class EmbeddingNetwork(nn.Module):
     """A face embedder in evaluation mode, differentiable down to the pixels.
 
     `forward` takes float32 N x 3 x height x width RGB in 0..255, aligned to `crop`, with the
-    network's own normalisation inside, and returns N x D, not yet of unit length. A network with
-    `generated_people_only` knows no real face and must never stand for a recogniser of them.
+    network's own normalisation inside, and returns N x D, not yet of unit length.
     """
-
-    generated_people_only: ClassVar[bool] = False
 
     def __init__(self, name: str, crop: Crop, weights_sha256: str = "") -> None:
         super().__init__()

@@ -7,7 +7,6 @@ one can be judged by the other. `benchmarks/train_bundled.py` trains them.
 import hashlib
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from safetensors import SafetensorError
@@ -44,8 +43,6 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
 class BundledConv(EmbeddingNetwork):
     """A residual convolutional network of four stages, 128 dimensions."""
 
-    generated_people_only: ClassVar[bool] = True
-
     def __init__(self) -> None:
         super().__init__("bundled-conv", ARCFACE_112)
         widths = (16, 32, 64, 96)
@@ -80,8 +77,6 @@ class _Mixer(nn.Module):
 
 class BundledMixer(EmbeddingNetwork):
     """A ConvMixer (Trockman and Kolter 2022) over 14 x 14 patches, 96 dimensions."""
-
-    generated_people_only: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__("bundled-mixer", ARCFACE_112)

@@ -55,7 +55,6 @@ def test_embeddings_are_unit_vectors(name: str, dimensions: int) -> None:
     units = network.embed(torch.full((3, 3, 112, 112), 90.0))
     assert units.shape == (3, dimensions)
     assert np.allclose(units.norm(dim=1).numpy(), 1, atol=1e-5)
-    assert network.generated_people_only
     assert network.name == name
     assert len(network.weights_sha256) == 64
 
