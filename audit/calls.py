@@ -25,9 +25,25 @@ class CallState(StrEnum):
     SKIPPED = "skipped"
 
 
+_COPY = ":"
+
+
+def copy_name(sha256: str, copy: int) -> str:
+    """Return what calls name the so-manieth changed copy of a photo; 0 = the photo itself."""
+    return f"{sha256}{_COPY}{copy}" if copy else sha256
+
+
+def copy_of(photo: str) -> tuple[str, int]:
+    """Return the photo's hash and the number of its copy, from what calls name it."""
+    sha256, _, copy = photo.partition(_COPY)
+    return sha256, int(copy or 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request to a service. `person` is our name, `photos` are source photos' hashes.
+
+    Of photos that are enrolled several times, each copy has a name of its own (`copy_name`).
 
     `repeat` tells calls apart that are alike in everything else, such as polls. Calls of one
     `phase` may be made in any order and at once, once those of the phases before are answered.

@@ -7,10 +7,10 @@ the protected people anew, has the gallery's content checked, probes, and takes 
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 
-from audit.calls import Call
+from audit.calls import Call, copy_name
 from audit.types import Arm, Game, Photo, Split, content_hash
 from providers.base import Capabilities
 
@@ -113,7 +113,7 @@ class _Plan:
         for number, arm in enumerate(arms):
             phases = chain(
                 [[_Step("create_gallery", arm.name)]],
-                self._enrolment([*self._protected, *self._decoys], arm.name),
+                self._enrolment(_with_copies([*self._protected, *self._decoys], arm), arm.name),
                 self._training(arm.name),
                 [[self._detection(photo, arm.name) for photo in self._probes]],
                 self._questions(arm.name),
@@ -209,6 +209,20 @@ class _Plan:
 
     def _detection(self, photo: Photo, arm: str) -> _Step:
         return _Step("detect", arm, photo.person, (photo.sha256,))
+
+
+def _with_copies(people: People, arm: Arm) -> People:
+    """Return everybody with the copies of their photos that the arm's tracker enrols too."""
+    from datasets import transforms
+
+    numbers = range(1 + transforms.copies(arm.transforms))
+    return [
+        (
+            person,
+            [replace(p, sha256=copy_name(p.sha256, n)) for p in own for n in numbers],
+        )
+        for person, own in people
+    ]
 
 
 def _in_gallery(step: _Step, number: int) -> _Step:

@@ -72,8 +72,9 @@ def _experiment_options(  # noqa: PLR0913 - each is an option that the contract 
         list[str] | None,
         typer.Option(
             help="What the tracker does to every photo: jpeg:QUALITY, resize:FACTOR, blur:SIGMA, "
-            "noise:SIGMA, crop:SHARE, flip, median:SIZE, several joined by +, or none. Each has "
-            "arms of its own, one with nothing cloaked. Repeatable. [none]"
+            "noise:SIGMA, crop:SHARE, flip, median:SIZE, or to those it enrols: augment:SHARE, also "
+            "mirrored, cropped, and both. Several joined by +, or none. Each has arms of its own, "
+            "one with nothing cloaked. Repeatable. [none]"
         ),
     ] = None,
     game: Annotated[

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from audit import cloak_jobs, manifest, preparation, results, services, settings, trained
+from audit.calls import copy_of
 from audit.clock import utc
 from audit.errors import AuditError, ServiceRefused, Stopped
 from audit.experiment import Experiment
@@ -57,7 +58,8 @@ def _write_tables(folder: RunFolder, ledger: Ledger, enrolled: Sequence[Mapping[
     columns = ["arm", "person", "photo_sha256", "outcome", "code", "reason", "note"]
     write_whole(folder.enrolment, results.table(columns, enrolled))
     columns = ["arm", "photo", "uploaded_sha256", "bytes", "change"]
-    write_whole(folder.changed_uploads, results.table(columns, ledger.changes()))
+    changed = [row | {"photo": copy_of(row["photo"])[0]} for row in ledger.changes()]
+    write_whole(folder.changed_uploads, results.table(columns, changed))
 
 
 def _counts(experiment: Experiment, ledger: Ledger) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from audit.calls import CallRow, CallState
+from audit.calls import CallRow, CallState, copy_of
 from audit.expansion import SHARED, person_tag
 from audit.ledger import Ledger
 from audit.types import Arm, Observation, Outcome, Split
@@ -169,7 +169,7 @@ def enrolments(ledger: Ledger, arm: str) -> list[dict[str, Any]]:
     }
     latest = {row.call.photos[0]: row for row in _rows(ledger, arm, "enrol")}
     return [
-        {"arm": arm, "person": row.call.person, "photo_sha256": photo}
+        {"arm": arm, "person": row.call.person, "photo_sha256": copy_of(photo)[0]}
         | _enrolment(row, refused.get(photo))
         for photo, row in latest.items()
     ]

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from audit.calls import copy_of
 from audit.cloaks import CloakedFiles
 from audit.errors import UserError
 from audit.types import Photo, PhotoSet
@@ -25,7 +26,7 @@ class Upload:
 
 
 PhotoBytes = Callable[[str, str], Upload]
-"""From an arm and a photo's hash to the bytes to send."""
+"""From an arm and a photo, as calls name it, to the bytes to send."""
 
 
 class Uploads:
@@ -54,17 +55,18 @@ class Uploads:
         """Return the bytes as they are; what the service does not take, it refuses."""
         return Upload(self(arm, sha256))
 
-    def face_side_px(self, sha256: str) -> float | None:
-        """Return the shorter side of the largest face of a photo; its cloak has the same."""
-        return self._face_side(self._originals[sha256])
+    def face_side_px(self, photo: str) -> float | None:
+        """Return the shorter side of the largest face of a photo; its cloak and copies have the same."""
+        return self._face_side(self._originals[copy_of(photo)[0]])
 
-    def __call__(self, arm: str, sha256: str) -> bytes:
+    def __call__(self, arm: str, photo: str) -> bytes:
         """Return a photo's bytes in an arm; raises UserError if the file changed since the plan."""
         from datasets import transforms
 
+        sha256, copy = copy_of(photo)
         cloaked = self._cloaked.get(arm, {}).get(sha256)
         data = cloaked.read_bytes() if cloaked else _unchanged(self._originals[sha256])
-        return transforms.apply(data, self._transforms.get(arm, ()))
+        return transforms.apply(data, transforms.of_copy(self._transforms.get(arm, ()), copy))
 
 
 @dataclass(frozen=True, slots=True)

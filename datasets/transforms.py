@@ -3,6 +3,8 @@
 A transform is written `name:value`, a chain of them `blur:1+jpeg:30`, carried out from left to
 right. The same bytes always become the same bytes: noise is drawn from a seed that is their hash.
 A photo keeps its size, but for `crop`, so that the face stays as large as the service wants it.
+
+`augment` changes no photo: it is more copies of each photo that is enrolled, as `of_copy` has them.
 """
 
 import hashlib
@@ -14,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 JOINED_BY = "+"
+_AUGMENT = "augment"
 _PNG_COMPRESSION = 1  # of 9: what noise adds doesn't compress anyway
 
 
@@ -44,6 +47,27 @@ def apply(photo: bytes, transforms: Sequence[str]) -> bytes:
     buffer = io.BytesIO()
     _changed(picture, last).save(buffer, "PNG", compress_level=_PNG_COMPRESSION)
     return buffer.getvalue()
+
+
+def copies(transforms: Sequence[str]) -> int:
+    """Return how many copies a tracker enrols beside each photo."""
+    return max((len(_copies(text)) for text in transforms), default=1) - 1
+
+
+def of_copy(transforms: Sequence[str], copy: int) -> tuple[str, ...]:
+    """Return what is done to the so-manieth copy of an enrolled photo; 0 = the photo, or a probe."""
+    return tuple(
+        step for text in transforms for step in _copies(text)[copy * text.startswith(_AUGMENT)]
+    )
+
+
+def _copies(text: str) -> Sequence[tuple[str, ...]]:
+    """Return what a transform does to a photo, and to each of its copies."""
+    name, value = read(text)
+    if name != _AUGMENT:
+        return [(text,)]
+    crop = f"crop:{value:g}"
+    return [(), ("flip",), (crop,), (crop, "flip")]
 
 
 def chain(text: str) -> tuple[str, ...]:
@@ -121,6 +145,10 @@ _TRANSFORMS: Mapping[str, _Transform] = {
     "noise": _Transform(_noisy, 0, 128, "noise:SIGMA in levels of 255, 0 to 128"),
     "crop": _Transform(_cropped, 0.2, 1, "crop:SHARE of each side that is kept, 0.2 to 1"),
     "flip": _Transform(lambda picture, _: ImageOps.mirror(picture), 1, 1, "flip"),
+    _AUGMENT: _Transform(
+        lambda picture, _: picture,
+        0.2, 1, "augment:SHARE, enrolled photos also mirrored, cropped, and both, 0.2 to 1",
+    ),
     "median": _Transform(
         lambda picture, size: picture.filter(ImageFilter.MedianFilter(int(size))),
         3, 15, "median:SIZE in pixels, odd, 3 to 15 (denoising)",

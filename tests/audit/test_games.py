@@ -141,6 +141,30 @@ def test_a_tracker_changes_every_photo_alike_and_has_a_control_of_its_own(
     assert "With nothing cloaked (control, photos through blur:1, jpeg:40)" in page
 
 
+@pytest.mark.parametrize("service", [SERVICES[1], SERVICES[-1]])
+def test_a_tracker_that_augments_enrols_copies_of_everybody_and_asks_about_photos_as_they_are(
+    audit_here: Audit, tmp_path: Path, people: Path, sent: Sent, service: tuple[str, ...]
+) -> None:
+    folder = run(audit_here, tmp_path, people, *service, "--transform", "augment:0.9")
+
+    role, files = roles(folder), cloaked(folder)
+    path = {row["sha256"]: people / row["path"] for row in jsonl(folder / "photos.jsonl")}
+    arm = "fawkes-1.0-min-augment:0.9"
+    ways = [[], ["flip"], ["crop:0.9"], ["crop:0.9", "flip"]]
+    for photo in role["train"] | role["decoy"]:
+        file = folder / "cloaked" / f"{photo}.png" if photo in files else path[photo]
+        for number, way in enumerate(ways):
+            expected = hashlib.sha256(transforms.apply(file.read_bytes(), way)).hexdigest()
+            assert sent[arm, f"{photo}:{number}" if number else photo] == expected
+    assert {sent[arm, photo] for photo in role["probe"]} == role["probe"]
+    assert {name: int(row["enrolled"]) for name, row in summary(folder).items()} == {
+        "control": 11,
+        "control-augment:0.9": 44,
+        arm: 44,
+    }
+    assert {row["probes"] for row in summary(folder).values()} == {"2"}
+
+
 def test_sybils_are_decoys_cloaked_towards_the_person_beside_her_own_cloaks(
     audit_here: Audit, tmp_path: Path, people: Path, sent: Sent
 ) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from datasets.transforms import apply, chain, read
+from datasets.transforms import apply, chain, copies, of_copy, read
 
 
 def picture(width: int = 40, height: int = 30) -> NDArray[np.uint8]:
@@ -115,3 +115,17 @@ def test_a_chain_is_written_the_shortest_way() -> None:
 def test_what_is_no_transform_is_told_with_what_there_is(text: str) -> None:
     with pytest.raises(ValueError, match="is no transform: "):
         chain(text)
+
+
+def test_a_tracker_that_augments_enrols_three_copies_beside_each_photo() -> None:
+    transforms = chain("blur:1+augment:0.80")
+    assert transforms == ("blur:1", "augment:0.8")
+    assert copies(transforms) == 3
+    assert [of_copy(transforms, number) for number in range(4)] == [
+        ("blur:1",),
+        ("blur:1", "flip"),
+        ("blur:1", "crop:0.8"),
+        ("blur:1", "crop:0.8", "flip"),
+    ]
+    assert copies(["jpeg:30"]) == 0
+    assert of_copy(["jpeg:30"], 0) == ("jpeg:30",)
