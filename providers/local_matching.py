@@ -1,6 +1,7 @@
 """How a local recogniser ranks the people of a gallery for a probe: the trackers of the papers."""
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
@@ -85,6 +86,8 @@ def _learned(
     people: Sequence[str],
     embeddings: Embedding,
 ) -> Ranking:
+    # A gallery with a photo or two of each person has, as it should, nearly as many people as faces.
+    warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")
     chances_of = learn(embeddings.astype(np.float64), people)
     faces = Faces(people, embeddings)
     classes = np.argsort(np.argsort(faces.names))  # scikit-learn's are in the order of the names

@@ -116,3 +116,10 @@ def test_the_margins_of_an_svm_keep_their_order_as_scores() -> None:
     assert own[0].person_id == "p0"
     assert own[0].score > between[0].score >= 0.5
     assert own[0].score + own[1].score == pytest.approx(1)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("matching", LEARNING)
+def test_a_gallery_of_one_photo_a_person_is_nothing_to_warn_of(matching: LocalMatching) -> None:
+    names, faces = clusters(people=24, each=1)
+    assert ranking(matching, names, faces, abs)(faces[3])[0].person_id == "p3"
