@@ -52,7 +52,7 @@ def gather(arguments: argparse.Namespace, folder: Path) -> tuple[Path, Path]:
     by_size = sorted(people, key=lambda path: (-len(list(path.iterdir())), path.name))
     count = arguments.people + arguments.decoys
     test, outsiders = folder / "test", folder / "outsiders"
-    _link(by_size[: arguments.people], test, 2 * (arguments.photos + arguments.probes))
+    _link(by_size[: arguments.people], test, arguments.photos + arguments.probes)
     _link(by_size[arguments.people : count], test, arguments.decoy_photos)
     _link(by_size[count : count + arguments.outsiders], outsiders, arguments.outsider_photos)
     return test, outsiders
@@ -73,7 +73,7 @@ def evaluate(arguments: argparse.Namespace, test: Path, out: Path, judges: Seque
     chosen = [path.name for path in people[: arguments.people]]
     audit(
         *("evaluate", str(test), "--out", str(out), "--level", "high"),
-        *("--train", str(arguments.photos), "--probes", str(arguments.probes)),
+        *("--train", str(arguments.photos)),  # what isn't a near duplicate of these is a probe
         *("--set", "lowkey:lpips_weight=0"),
         *_each("--network", arguments.network),
         *_each("--judge", judges),
