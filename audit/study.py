@@ -1,34 +1,40 @@
 """Built-in studies: what a paper tried, as one TOML file of one experiment or of several.
 
 The file's keys are those of an experiment. Each table `[[run]]` is an experiment of its own that
-sets some of them anew; `small` tables hold what makes a study fit the bundled people; `[[finding]]`
-is what the paper found, as a comparison of arms, and `[[absent]]` what can't be run, and why.
+sets some of them anew; its `trains` are networks that are trained for it. `small` tables hold what
+makes a study fit the bundled people; `[[finding]]` is what the paper found, as a comparison of arms,
+and `[[absent]]` what can't be run, and why.
 """
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from audit.errors import UserError
 from audit.experiment import Experiment, read_toml, resolve, to_toml
+from audit.study_training import Trained, Training
 from audit.types import content_hash
 
 _FOLDER = Path(__file__).parent / "studies"
 _ABOUT_STUDY = frozenset({"paper", "run", "small", "finding", "absent"})
-_ABOUT_RUN = frozenset({"name", "about", "tracker", "small"})
+_ABOUT_RUN = frozenset({"name", "about", "tracker", "trains", "small"})
 _HASH_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class StudyRun:
-    """One experiment of a study. `name` is its own; runs that differ in their tracker share `of`."""
+    """One experiment of a study. `name` is its own; runs that differ in their tracker share `of`.
+
+    `trains` says which of the experiment's networks are trained before it begins.
+    """
 
     name: str
     of: str
     about: str
     experiment: Experiment
+    trains: Mapping[Trained, Training] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,11 @@ class Study:
     def is_one_experiment(self) -> bool:
         """Tell whether it is an ordinary run."""
         return not self.runs[0].of
+
+    @property
+    def learners(self) -> int:
+        """Return of how many people, at most, a network of the study learns."""
+        return max((each.people for run in self.runs for each in run.trains.values()), default=0)
 
     @property
     def default_id(self) -> str:
@@ -99,6 +110,7 @@ def _runs(
     if small and "arm" in table.get("small", {}):
         own = {key: value for key, value in own.items() if key not in ("system", "level")}
     own |= table.get("small", {}) if small else {}
+    trains = {**table.get("trains", {}), **own.pop("trains", {})}
     before, given = settings
     values = {**common, **own, "set": [*before, *own.get("set", ()), *given]}
     recognisers = _several(values.pop("recogniser", None))
@@ -112,7 +124,8 @@ def _runs(
         tracker = {"recogniser": recogniser, "matching": matching}
         experiment = resolve(None, values | {k: v for k, v in tracker.items() if v is not None})
         name = "-".join([table["name"], *suffixes])
-        yield StudyRun(name, table["name"], table.get("about", ""), experiment)
+        training = {key: Training.model_validate(told) for key, told in trains.items()}
+        yield StudyRun(name, table["name"], table.get("about", ""), experiment, training)
 
 
 def _several(value: Any) -> list[Any]:

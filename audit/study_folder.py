@@ -46,22 +46,30 @@ class StudyFolder:
     def _experiment(self, name: str) -> Path:
         return self.path / "experiments" / f"{name or self.id}.toml"
 
+    def refuse_other(self, study: Study) -> None:
+        """Raise UserError if a study with other settings is here."""
+        if not self.told.exists():
+            return
+        kept = {name: self._experiment(name).read_text("utf-8") for name in self.names()}
+        if kept != _experiments(study):
+            raise UserError(
+                f"the study {self.id} exists already, with other settings.",
+                expected="the same settings, to go on with it",
+                remedy=f"`audit resume {self.id}` goes on with it; another --out starts anew",
+            )
+
     def write(self, study: Study) -> None:
-        """Write what the study is; raises UserError if another one is here."""
-        content = {run.name: to_toml(run.experiment) for run in study.runs}
+        """Write what the study is, unless it is here."""
         if self.told.exists():
-            kept = {name: self._experiment(name).read_text("utf-8") for name in self.names()}
-            if kept != content:
-                raise UserError(
-                    f"the study {self.id} exists already, with other settings.",
-                    expected="the same settings, to go on with it",
-                    remedy=f"`audit resume {self.id}` goes on with it; another --out starts anew",
-                )
             return
         private_folder(self.path / "experiments")
-        for name, text in content.items():
+        for name, text in _experiments(study).items():
             write_whole(self._experiment(name), text)
         write_whole(self.told, _toml(study))
+
+
+def _experiments(study: Study) -> dict[str, str]:
+    return {run.name: to_toml(run.experiment) for run in study.runs}
 
 
 def _toml(study: Study) -> str:

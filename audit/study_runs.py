@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from audit import manifest, preparation, services
+from audit import manifest, preparation, services, study_training
 from audit.errors import UserError
 from audit.experiment import Experiment
 from audit.folders import RunFolder, new_id, new_run
@@ -12,6 +12,7 @@ from audit.plan import CloakingForecast, Forecast
 from audit.progress import Progress, duration
 from audit.study import Study, StudyRun
 from audit.study_folder import StudyFolder, folder_of
+from audit.tracking import Request
 
 Start = Callable[[Experiment, str], object]
 Resume = Callable[[RunFolder, Mapping[str, float]], object]
@@ -19,23 +20,38 @@ Forecasts = Callable[[Experiment, Progress, dict[str, float]], tuple[Forecast, C
 
 
 def begin(study: Study, runs: Path, study_id: str | None, progress: Progress) -> StudyFolder:
-    """Write down a study, whose runs then can go on; return its folder.
+    """Train a study's networks and write it down, so that its runs can go on; return its folder.
 
     Raises UserError if another study has the id, or if it can't be run at the service.
     """
     _check(study)
-    study = replace(study, runs=tuple(_with_people(run, progress) for run in study.runs))
+    ready = [_ready(run, study.learners, progress) for run in study.runs]
+    study = replace(study, runs=tuple(run for run, _ in ready))
     one = study.runs[0].experiment if study.is_one_experiment else None
     folder = folder_of(runs, study_id or (new_id(one.provider) if one else study.default_id))
     if one:
         services.check_keys(one)
         new_run(runs, folder.id)
+    folder.refuse_other(study)
+    for request in [request for _, requests in ready for request in requests]:
+        study_training.train(request, progress)
     folder.write(study)
     return folder
 
 
-def _with_people(run: StudyRun, progress: Progress) -> StudyRun:
-    return replace(run, experiment=preparation.with_bundled_people(run.experiment, progress))
+def _ready(run: StudyRun, learners: int, progress: Progress) -> tuple[StudyRun, list[Request]]:
+    """Return a run as it will be, with `learners` people in no gallery, and what is trained for it."""
+    ready = experiment = _with_people(run.experiment, learners, progress)
+    requests = []
+    for key, training in run.trains.items():
+        requests.append(study_training.request(experiment, key, training, progress))
+        ready = study_training.with_trained(ready, key, requests[-1].name)
+    return replace(run, experiment=ready), requests
+
+
+def _with_people(experiment: Experiment, learners: int, progress: Progress) -> Experiment:
+    experiment = preparation.with_bundled_people(experiment, progress)
+    return study_training.with_people_left(experiment, learners, progress)
 
 
 def _check(study: Study) -> None:
@@ -86,10 +102,16 @@ def write_page(folder: StudyFolder) -> Path:
 
 
 def plan(study: Study, forecasts: Forecasts, progress: Progress) -> list[dict[str, object]]:
-    """Return what every run of a study would take, and their sum; nothing is begun."""
+    """Return what every run of a study would take, and their sum; nothing is begun.
+
+    What training its networks takes isn't counted.
+    """
     _check(study)
     step_s: dict[str, float] = {}
-    taken = [_taken(*forecasts(run.experiment, progress, step_s)) for run in study.runs]
+    experiments = [_with_people(run.experiment, study.learners, progress) for run in study.runs]
+    taken = [_taken(*forecasts(experiment, progress, step_s)) for experiment in experiments]
+    if study.learners:
+        progress.say("not counted: the training of the study's networks, and the cloaks for it")
     total = [sum(column) for column in zip(*taken, strict=True)]
     named = [*(run.name for run in study.runs), "all runs, if no cloak is shared"]
     return [_row(name, *numbers) for name, numbers in zip(named, [*taken, total], strict=True)]
