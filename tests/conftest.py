@@ -38,6 +38,14 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.environ.update(before)
 
 
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the networks that a module trains out of other modules' lists."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUDIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def audit(tmp_path: Path) -> Audit:
     """Return a function that runs the command line in an empty folder, as a user would."""
