@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from audit.cloak_jobs import cloak_of
-from audit.errors import AuditError, UserError
+from audit.errors import Interrupted, UserError
 from audit.experiment import Experiment
 from audit.folders import cache_folder, disk_errors, private_folder, write_jsonl
 from audit.preparation import (
@@ -31,12 +31,6 @@ _FACES = "faces="
 
 People = Mapping[str, Sequence[Photo]]
 """Photos by whom they show."""
-
-
-class Interrupted(AuditError):  # noqa: N818 - what a person did, not a fault
-    """Ctrl-C, or a `kill` that lets a program end itself."""
-
-    exit_code: ClassVar[int] = 130
 
 
 def cloak_folder(

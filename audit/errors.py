@@ -3,7 +3,8 @@
     AuditError
     |-- UserError         exit 2: the user's input; fix it and call again
     |-- Stopped           exit 3: stopped before the end; `audit resume` continues
-    `-- ServiceRefused    exit 4: keys or approval; only the service's owner can help
+    |-- ServiceRefused    exit 4: keys or approval; only the service's owner can help
+    `-- Interrupted       exit 130: Ctrl-C; the message says how to go on
 
 Anything else that reaches the command line is a defect of ours (exit 1).
 """
@@ -44,6 +45,12 @@ class Stopped(AuditError):  # noqa: N818 - a state a person reads, not a fault
     """The run ended early (budget, quota, provider down) and can be resumed."""
 
     exit_code = 3
+
+
+class Interrupted(AuditError):  # noqa: N818 - what a person did, not a fault
+    """Ctrl-C, or a `kill` that lets a program end itself."""
+
+    exit_code = 130
 
 
 class ServiceRefused(AuditError):  # noqa: N818 - as above

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit import cloak_jobs, cloaks, manifest, preparation, results, stores, trained
-from audit.cloak_folder import Interrupted
-from audit.errors import UserError
+from audit.errors import Interrupted, UserError
 from audit.experiment import Experiment
 from audit.folders import private_folder, write_whole
 from audit.preparation import Prepared

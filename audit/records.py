@@ -202,6 +202,8 @@ def ending(folder: RunFolder) -> Iterator[None]:
         manifest.Manifest(folder).update(
             exit_state=state, exit_message=settings.hide(message), ended_utc=utc(time.time())
         )
+        if state == "interrupted":
+            raise KeyboardInterrupt(f"`audit resume {folder.id}` continues it") from None
         raise
     finally:
         _log.removeHandler(handler)

@@ -29,8 +29,8 @@ def command(group: typer.Typer, name: str | None = None) -> Callable[..., Callab
                 function(*args, **kwargs)
             except AuditError as error:
                 fail(str(error), error.exit_code)
-            except KeyboardInterrupt:
-                fail("interrupted; `audit resume RUN` continues a run", _INTERRUPTED)
+            except KeyboardInterrupt as error:
+                fail("; ".join(["interrupted", *map(str, error.args)]), _INTERRUPTED)
             except Exception:  # noqa: BLE001 - the last door: a defect of ours
                 from audit import settings
 

@@ -240,3 +240,16 @@ def test_an_answer_cannot_come_before_it_is_asked_for(audit_here: Audit) -> None
 
     assert done.returncode == 2
     assert "--latency-ms" in done.stderr
+
+
+def test_an_interrupted_command_that_keeps_nothing_speaks_of_no_run(
+    audit_here: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("audit.preparation.read_photos", interrupted)
+
+    done = audit_here("photos", "check", "photos")
+
+    assert (done.returncode, done.stderr) == (130, "audit: interrupted\n")

@@ -99,7 +99,11 @@ def test_ctrl_c_ends_a_run_that_can_be_resumed(
     process = begin_until(arguments(people, endpoint), lambda: count_calls(state="done") >= 5)
     process.send_signal(signal.SIGINT)
 
-    assert process.wait() == 130
+    output, _ = process.communicate()
+
+    assert process.returncode == 130
+    assert output.splitlines()[-1] == "audit: interrupted; `audit resume one` continues it"
+    assert "Traceback" not in output
     assert '"interrupted"' in audit_here("status", "one", "--json").stdout
     assert audit_here("resume", "one").returncode == 0
 
