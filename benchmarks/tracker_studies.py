@@ -192,7 +192,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--system", nargs="+", default=SYSTEMS)
     parser.add_argument("--learn", nargs="+", default=["fawkes-1.0"])
     for name, default in {
-        "people": 3, "photos": 2, "probes": 15, "decoys": 40, "decoy-photos": 3,
+        "people": 6, "photos": 2, "probes": 15, "decoys": 60, "decoy-photos": 3,
         "outsiders": 12, "outsider-photos": 3, "attack-steps": 4,
     }.items():  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)

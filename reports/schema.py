@@ -63,7 +63,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         Column("arm", "text", "", "the arm; empty for what all arms share"),
         Column("gallery", "text", "", "the gallery's name at the service"),
         Column("person", "text", "", "whose photo or entry"),
-        Column("photos", "text", "JSON array of SHA-256", "the source photos"),
+        Column("photos", "text", "JSON array of SHA-256", "the source photos; HASH:N is a copy"),
         Column("repeat", "integer", "", "tells calls apart that are alike in everything else"),
         Column("state", "text", "", "planned, sent, unknown, done, failed or skipped"),
         Column("sent_utc", "text", _UTC, "when it was last sent"),
