@@ -43,7 +43,7 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise
         raise Stopped(
             f"{path} can't be written: {os.strerror(error.errno)}.",
-            remedy="make room or give write permission, then `audit resume` the run",
+            remedy="make room or give write permission, then call again (a run: `audit resume`)",
         ) from None
 
 

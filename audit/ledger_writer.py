@@ -141,5 +141,5 @@ def _disk_errors(file: Path) -> Iterator[None]:
             raise
         raise Stopped(
             f"{file} can't be written: {error}.",
-            remedy="make room or give write permission, then `audit resume` the run",
+            remedy="make room or give write permission, then call again (a run: `audit resume`)",
         ) from None

@@ -5,7 +5,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from audit import cloak_jobs, manifest, preparation, results, services, settings, trained
@@ -183,10 +183,17 @@ def weights(names: Sequence[str]) -> dict[str, str]:
     return {name: registry.load(name, "cpu").weights_sha256 for name in names}
 
 
+class _RunLog(logging.FileHandler):
+    """The log of a run. A full disk stops the run with a message; the log adds none of its own."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging has it
+        """Say nothing."""
+
+
 @contextmanager
 def ending(folder: RunFolder) -> Iterator[None]:
     """Write into manifest and log how the work ended."""
-    handler = logging.FileHandler(folder.log, encoding="utf-8")
+    handler = _RunLog(folder.log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     _log.addHandler(handler)
     _log.setLevel(logging.INFO)
@@ -207,7 +214,8 @@ def ending(folder: RunFolder) -> Iterator[None]:
         raise
     finally:
         _log.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
 
 
 def _exit_state(error: BaseException) -> str:

@@ -120,9 +120,8 @@ def test_export_writes_observations_and_calls(audit_here: Audit, run: Path) -> N
 
 
 def test_a_full_disk_is_told_once_and_the_report_can_be_built_later(
-    audit: Audit, audit_here: Audit, run: Path
+    audit_here: Audit, run: Path
 ) -> None:
-    del audit
     script = (
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
