@@ -189,11 +189,9 @@ def _rate(panel: Axes, row: int, measured: Mapping[Hashable, Any], colour: str) 
     panel.plot(
         [rate], [row], "o", color=colour, markersize=6.5, gid=f"{panel.get_gid()}-rate-{row}"
     )
-    at_left = high > 0.8
     panel.annotate(
-        f"{rate:.1%}".replace("%", " %"), (low if at_left else high, row),
-        xytext=(-6 if at_left else 6, 0), textcoords="offset points",
-        ha="right" if at_left else "left", va="center",
+        f"{rate:.1%}".replace("%", " %"), (rate, row), xytext=(0, 4), textcoords="offset points",
+        ha="left" if rate < 1 / 2 else "right", va="bottom",
     )  # fmt: skip
 
 

@@ -110,13 +110,13 @@ def _tables(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, A
         "tests": (frames["arm_tests"], "Each arm against the control", layout.TESTS),
         "cloaking": (cloaking, "What each cloak did to the photos", layout.CLOAKING),
         "reasons": (reasons, "Rejected files by reason", layout.REASONS),
-        "rejected": (frames["rejected"], "Rejected files", layout.REJECTED),
         "unanswered": (frames["unanswered"], "Probes without an answer", layout.UNANSWERED),
         "mistaken": (frames["mistaken_for"], "Named instead of the person", layout.MISTAKEN),
     }
     laid_out = {name: layout.table(*parts) for name, parts in shown.items()}
     return {
         **{f"{name}_table": table for name, table in laid_out.items()},
+        "rejected_table": layout.listing(frames["rejected"], "Each rejected file", layout.REJECTED),
         **_upload_tables(data.enrolment),
         "level_tables": layout.level_tables(frames["by_level"]),
         "manifest_tables": layout.manifest_tables(data.manifest_json),

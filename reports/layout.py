@@ -37,6 +37,11 @@ def words(value: Any) -> str:
     return NOT_APPLICABLE if _is_missing(value) or value == "" else str(value)
 
 
+def code(value: Any) -> str:
+    """Write a code of ours, such as `no_face`, in words."""
+    return words(value).replace("_", " ")
+
+
 def _number(pattern: str) -> Callable[[Any], str]:
     return lambda value: NOT_APPLICABLE if _is_missing(value) else pattern.format(value)
 
@@ -133,15 +138,15 @@ CLAIMS = (
     Column("ci_low", "95 % low", score),
     Column("ci_high", "95 % high", score),
 )
-REASONS = (Column("reason", "Reason", words), Column("files", "Files", count))
+REASONS = (Column("reason", "Reason", code), Column("files", "Files", count))
 REJECTED = (
     Column("path", "File", words),
-    Column("reason", "Reason", words),
+    Column("reason", "Reason", code),
     Column("detail", "Detail", words),
 )
 UNANSWERED = (
     Column("arm", "Arm", words),
-    Column("outcome", "Outcome", lambda value: str(value).replace("_", " ")),
+    Column("outcome", "Outcome", code),
     Column("path", "File", words),
     Column("attempts", "Attempts", count),
 )
@@ -191,7 +196,7 @@ def table(
     return Table(
         caption=caption,
         headings=tuple(column.heading for column in columns),
-        numeric=tuple(column.write not in (words, UNANSWERED[1].write) for column in columns),
+        numeric=tuple(column.write not in (words, code) for column in columns),
         rows=tuple(tuple(column.write(row[column.key]) for column in columns) for row in records),
         left_out=max(0, len(frame) - rows_max),
     )

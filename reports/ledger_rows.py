@@ -14,7 +14,7 @@ _ATTEMPTS = ["operation", "sent_s", "outcome"]
 _SHOWN = ["arm", "probe_sha256", "place", "score"]
 _SENT = """
 SELECT operation, (julianday(attempts.sent_utc) - 2440587.5) * 86400 AS sent_s, outcome
-FROM attempts JOIN calls ON call_seq = seq ORDER BY sent_s
+FROM attempts JOIN calls ON call_seq = seq
 """
 _ASKED = (
     "SELECT count(*) FROM calls WHERE verb IN ('identify', 'identify_photo') AND state = 'done'"
@@ -50,7 +50,8 @@ def read_attempts(run: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=_ATTEMPTS)
     with _opened(path) as ledger:
-        return pd.DataFrame(ledger.execute(_SENT), columns=_ATTEMPTS)
+        frame = pd.DataFrame(ledger.execute(_SENT), columns=_ATTEMPTS)
+    return frame.sort_values("sent_s", kind="stable", ignore_index=True)
 
 
 def read_shown(run: Path) -> pd.DataFrame:

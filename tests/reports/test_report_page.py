@@ -60,7 +60,7 @@ def test_the_page_is_whole_and_asks_for_nothing(study_run: Path) -> None:
     assert not re.search(r"url\((?!#)|@import", text)
     assert "script" not in page.tags
     assert page.tags.count("svg") == 13
-    assert page.tags.count("details") == 2
+    assert page.tags.count("details") == 3
 
 
 def test_figures_in_the_page_are_those_in_the_folder(study_run: Path) -> None:
