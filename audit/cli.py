@@ -54,6 +54,8 @@ def main() -> None:
     # Before torch is imported. Threads that spin while they wait take the cores from whoever works:
     # on two busy cores a step of cloaking was seen to take 13 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Cores are for photos, each computed by one: see `cloaker.pipeline`.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     # What the SDKs have to say is no message for a person; the run's log is another logger.
     logging.getLogger().addHandler(logging.NullHandler())
     signal.signal(signal.SIGTERM, _interrupt)

@@ -20,10 +20,8 @@ def serve(
     provider: str, *, host: str, port: int, network: str, device: str, options: "Options"
 ) -> None:
     """Serve until interrupted; the first line on stdout is `listening on URL`."""
-    from cloaker.device import compute_in_caller_threads
     from providers.emulators import server
 
-    compute_in_caller_threads()
     if knows_generated_only(network):
         typer.echo(
             f"{network} knows only the bundled generated faces: on photos of real people its "

@@ -20,11 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
 from emulator_clients import CLIENTS, Client, distinct, started
 
 from audit import services
 from audit.types import Recogniser
-from cloaker.device import compute_in_caller_threads
 from datasets import generated
 
 CLIENTS_AT_ONCE = 8
@@ -81,7 +81,7 @@ def bare_rate(network: str, photos: Sequence[bytes]) -> float:
 
 
 def _recogniser(network: str) -> Recogniser:
-    compute_in_caller_threads()
+    torch.set_num_threads(1)
     return services.recogniser(network, "cpu")
 
 

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from threading import Event
 
 import torch
@@ -45,6 +46,11 @@ class Recipe:
     read: Read
     carried: Callable[[Photo], Carried] | None
     stop: Event = field(default_factory=Event)
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the cloak is computed."""
+        return next(chain(self.networks[0].parameters(), self.networks[0].buffers())).device
 
     def pixels(self, photo: Photo) -> Pixels:
         """Return a photo's pixels. Raises Unneeded once nobody needs them."""

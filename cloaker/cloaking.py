@@ -1,10 +1,12 @@
 """People and files: from one person's photos to cloaked PNGs with their figures."""
 
 import itertools
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, Required, TypedDict, Unpack
 
 import numpy as np
@@ -23,8 +25,9 @@ from cloaker.people import People
 from cloaker.pipeline import cloak_here
 from cloaker.survey import Read
 
-_CODE_VERSION = 9  # raised whenever the same inputs give other bytes
-_BATCH = {"cpu": 16, "cuda": 64}
+_CODE_VERSION = 10  # raised whenever the same inputs give other bytes
+_BATCH = {"cpu": 8, "cuda": 64}
+_BATCHES_MIN = 2  # of few photos too, so that two cores do them
 _FACES = ("largest", "all", "reference")
 
 Progress = Callable[[int, int], None]
@@ -141,7 +144,7 @@ def _refuse_unknown_faces(cloak: Cloak) -> None:
 
 @dataclass(slots=True)
 class _Steps:
-    """Counts the steps of all photos, for the progress bar."""
+    """Counts the steps of all photos, for the progress bar. Threads may share it."""
 
     photos: int
     each: int
@@ -149,17 +152,20 @@ class _Steps:
     finished: int = 0
     on_the_way: int = 0
     told: int = 0
+    lock: Lock = field(default_factory=Lock)
 
     def take(self, faces: int) -> None:
         """Count one step of some faces of photos that aren't finished."""
-        self.on_the_way += faces
-        self._tell()
+        with self.lock:
+            self.on_the_way += faces
+            self._tell()
 
     def finish(self, faces: int) -> None:
         """Count a photo as finished, however many of its steps were taken."""
-        self.finished += 1
-        self.on_the_way = max(0, self.on_the_way - faces * self.each)
-        self._tell()
+        with self.lock:
+            self.finished += 1
+            self.on_the_way = max(0, self.on_the_way - faces * self.each)
+            self._tell()
 
     def _tell(self) -> None:
         total = self.photos * self.each
@@ -217,7 +223,8 @@ class _AtWork:
             return
         tasks, faceless = self.people.tasks(order.photos, order.photos, order.candidates)
         self.faceless.update({sha: why for sha, why in faceless.items() if sha in wanted})
-        for batch in _batches(tasks, _BATCH.get(self.people.device.type, _BATCH["cpu"])):
+        most = _BATCH.get(self.people.device.type, _BATCH["cpu"])
+        for batch in _batches(tasks, min(most, math.ceil(len(tasks) / _BATCHES_MIN))):
             if wanted & {faces[0].photo.sha256 for faces in batch}:
                 self.faces.update({faces[0].photo.sha256: len(faces) for faces in batch})
                 yield [self._recalled(order, faces) for faces in batch]

@@ -1,9 +1,14 @@
-"""Where torch computes."""
+"""Where torch computes, and how much of it at once."""
+
+import os
 
 import torch
 from torch import Tensor
 
 from audit.errors import UserError
+
+_ON_A_GPU = 2
+"""One computes, the other one reads or writes photos."""
 
 
 def resolve(name: str) -> str:
@@ -25,12 +30,22 @@ def describe(name: str = "auto") -> str:
     device = resolve(name)
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+    return f"CPU, {cores()} cores"
 
 
-def compute_in_caller_threads() -> None:
-    """Let torch compute on the CPU in the calling thread alone, for callers that are many."""
-    torch.set_num_threads(1)
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads(name: str | torch.device) -> int:
+    """Return how many threads that compute keep a device busy.
+
+    On the CPU each of them computes on one core, unless `OMP_NUM_THREADS` says more.
+    """
+    if torch.device(name).type == "cuda":
+        return _ON_A_GPU
+    return max(1, cores() // torch.get_num_threads())
 
 
 def answers_at_once(flags: Tensor) -> bool:

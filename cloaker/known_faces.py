@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,7 +45,7 @@ class Face:
 
 
 class KnownFaces:
-    """Finds faces and remembers them by content in a folder.
+    """Finds faces and remembers them by content in a folder. Safe to call from threads.
 
     `device` tells where to look for new ones; it is asked, and the detector loaded, for the first
     photo that was never looked at.
@@ -54,6 +55,7 @@ class KnownFaces:
         self._cache = Cache(folder)
         self._device = device
         self._finder: FaceFinder | None = None
+        self._loading = Lock()
 
     @property
     def settings(self) -> Mapping[str, float]:
@@ -84,9 +86,10 @@ class KnownFaces:
     def _loaded(self) -> "FaceFinder":
         from cloaker.faces import FaceFinder
 
-        if self._finder is None:
-            self._finder = FaceFinder(self._device())
-        return self._finder
+        with self._loading:
+            if self._finder is None:
+                self._finder = FaceFinder(self._device())
+            return self._finder
 
 
 def _face(landmarks: list[list[float]], **box: float) -> Face:

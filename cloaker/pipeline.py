@@ -1,22 +1,24 @@
-"""Cloaking in this process: the next batch is read and the last one written meanwhile.
+"""Cloaking in this process: as many batches at once as keep the device busy, each in a thread.
 
-Three batches are alive at most: the one that is optimised, in the calling thread, the one after it,
-and the one before. Reading photos and writing PNGs need another processor or none beside a GPU, and
-batches come and go in order, so that the bytes are those of one stage after the other.
+A thread reads a batch, optimises it and writes it, and on the CPU computes on one core. So a second
+core does a second batch, and not a half of each small operation of a step: threads that share those
+mostly wait for each other, and their number would decide a cloak's last digits. On a GPU one batch
+is read or written while another one is optimised.
 """
 
-import functools
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from typing import Generic, TypeVar
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TypeVar
 
 import torch
 
-from cloaker.batch import Batch, Looked, Optimised, Outcome, Recipe, finished, look, optimised
+from cloaker import device
+from cloaker.batch import Batch, Outcome, Recipe, Unneeded, cloak_batch
 
 Kept = TypeVar("Kept")
-Result = TypeVar("Result")
+_READY = 1
+"""Batches that lie ready beside those at work, so that no thread waits for the next."""
 
 
 def cloak_here(
@@ -25,79 +27,44 @@ def cloak_here(
     on_step: Callable[[int], None],
     keep: Callable[[Outcome], Kept],
 ) -> Generator[Kept, None, None]:
-    """Cloak batches one after the other; yield what `keep` returns of each photo's outcome.
+    """Cloak batches, several at once; yield what `keep` returns of each photo's outcome, in order.
 
-    `batches` is iterated in one other thread and `keep` called in a second one. Whatever is raised
-    there is raised here, after the batches before are kept. When this is closed, or interrupted,
-    both threads end with the photo that they are at.
+    `on_step` and `keep` are called in the threads. Whatever is raised there is raised here, after
+    the batches before are kept. When this is closed, or interrupted, the threads end with the step
+    or photo that they are at.
     """
 
-    def write(batch: Optimised) -> list[Kept]:
-        return [keep(outcome) for outcome in finished(recipe, batch)]
+    def step(faces: int) -> None:
+        if recipe.stop.is_set():
+            raise Unneeded
+        on_step(faces)
 
-    with _thread(recipe) as reader, _thread(recipe) as writer:
-        ahead, written = _Ahead(recipe, batches, reader), _Apart(list[Kept], writer)
+    def work(batch: Batch) -> list[Kept]:
+        return [keep(outcome) for outcome in cloak_batch(recipe, batch, step)]
+
+    threads = device.threads(recipe.device)
+    with ThreadPoolExecutor(threads, "audit-photos") as pool:
+        at_work: deque[tuple[Batch, Future[list[Kept]]]] = deque()
         try:
-            while looked := ahead.next():
-                made = optimised(recipe, looked, on_step)
-                yield from written.result()
-                written = _Apart(functools.partial(write, made), writer)
-            yield from written.result()
-        except Exception:
-            written.wait()
-            raise
-
-
-@contextmanager
-def _thread(recipe: Recipe) -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1, "audit-photos") as pool:
-        try:
-            yield pool
+            for batch in batches:
+                at_work.append((batch, pool.submit(work, batch)))
+                if len(at_work) == threads + _READY:
+                    yield from _done(at_work, work)
+            while at_work:
+                yield from _done(at_work, work)
         finally:
             recipe.stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _Apart(Generic[Result]):
-    """Work that a thread does; or the caller, where memory is too small for both at once."""
-
-    def __init__(self, work: Callable[[], Result], thread: ThreadPoolExecutor) -> None:
-        self._work, self._future = work, thread.submit(work)
-
-    def wait(self) -> None:
-        """Wait until the thread is done with it."""
-        wait([self._future])
-
-    def result(self) -> Result:
-        """Return what came of it."""
-        try:
-            return self._future.result()
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            return self._work()
-
-
-class _Ahead:
-    """Reads one batch ahead, in a thread."""
-
-    def __init__(
-        self, recipe: Recipe, batches: Iterable[Batch], thread: ThreadPoolExecutor
-    ) -> None:
-        self._recipe, self._batches, self._thread = recipe, iter(batches), thread
-        self._batch: Batch | None = None
-        self._begin()
-
-    def next(self) -> Looked | None:
-        """Return the next batch, None after the last, and begin with the one after it."""
-        looked = self._looked.result()
-        if looked:
-            self._begin()
-        return looked
-
-    def _begin(self) -> None:
-        self._batch = None
-        self._looked = _Apart(self._look, self._thread)
-
-    def _look(self) -> Looked | None:
-        if self._batch is None:
-            self._batch = next(self._batches, None)
-        return None if self._batch is None else look(self._recipe, self._batch)
+def _done(
+    at_work: deque[tuple[Batch, Future[list[Kept]]]], work: Callable[[Batch], list[Kept]]
+) -> list[Kept]:
+    """Return what became of the first batch; where memory was too small, it is done alone."""
+    batch, future = at_work.popleft()
+    try:
+        return future.result()
+    except torch.OutOfMemoryError:
+        wait([other for _, other in at_work])
+        torch.cuda.empty_cache()
+        return work(batch)

@@ -1,6 +1,7 @@
 """Where the faces are in each photo and how a network sees them: found once, remembered."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from audit.errors import AuditError
 from audit.types import Photo
+from cloaker import device
 from cloaker.embeddings import EmbeddingCache, SeenFace
 from cloaker.faces import Pixels
 from cloaker.geometry import align, planes, similarity
@@ -73,17 +75,25 @@ class Surveyor:
         broken: dict[str, tuple[Located, ...] | str] = {}
         found: dict[str, Sequence[Face]] = {}
         crops: list[Tensor] = []
-        for photo in photos:
-            try:
-                pixels = self._read(photo)
-            except UNREADABLE as error:
-                broken[photo.sha256] = unreadable(error)
-                continue
-            found[photo.sha256] = self._faces.find(photo.sha256, pixels)[: self._faces_max]
-            crops += [self._crop(pixels, face.landmarks) for face in found[photo.sha256]]
-        seen = self._embedded(found, crops)
-        self._cache.put(self.settings, seen)
-        return broken | {sha: self._located(faces) for sha, faces in seen.items()}
+        with ThreadPoolExecutor(device.threads(self.device)) as pool:
+            for photo, seen in zip(photos, pool.map(self._find, photos), strict=True):
+                if isinstance(seen, str):
+                    broken[photo.sha256] = seen
+                else:
+                    found[photo.sha256] = [face for face, _ in seen]
+                    crops += [crop for _, crop in seen]
+        embedded = self._embedded(found, crops)
+        self._cache.put(self.settings, embedded)
+        return broken | {sha: self._located(faces) for sha, faces in embedded.items()}
+
+    def _find(self, photo: Photo) -> list[tuple[Face, Tensor]] | str:
+        """Return a photo's faces, each with its crop, or why it can't be read."""
+        try:
+            pixels = self._read(photo)
+        except UNREADABLE as error:
+            return unreadable(error)
+        faces = self._faces.find(photo.sha256, pixels)[: self._faces_max]
+        return [(face, self._crop(pixels, face.landmarks)) for face in faces]
 
     def _crop(self, pixels: Pixels, landmarks: Points) -> Tensor:
         """Return an aligned face, 3 x height x width in 0..255, on the device."""

@@ -15,20 +15,23 @@ from numpy.typing import NDArray
 from audit.errors import UserError
 from audit.types import Photo, PhotoSet, Rejection
 from datasets.duplicates import fingerprint, near_duplicates_across_people, thumbnail
-from datasets.photos import PhotoError, Picture, Reason, decode, quiet
+from datasets.photos import PhotoError, Reason, decode, quiet
 
 CountFaces = Callable[[str, NDArray[np.uint8]], int]
 OnPhoto = Callable[[int, int], None]
 
-DECODING_THREADS = min(4, os.cpu_count() or 1)
+LOOKING_THREADS = min(8, os.cpu_count() or 1)
 SIDECARS = (".csv", ".txt", ".json", ".md")
 HIDDEN = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")
 LAYOUT = "a folder with one folder per person: photos/alice/1.jpg, photos/bob/1.jpg"
 
 
 @dataclass(frozen=True, slots=True)
-class _Usable:
+class _Seen:
+    """What a look at a file told; its pixels are let go."""
+
     photo: Photo
+    faces: int
     thumbnail: NDArray[np.uint8]
     generated: bool
 
@@ -38,16 +41,16 @@ def load(
 ) -> PhotoSet:
     """Read every photo under `root`; nothing about one file ends it.
 
-    `count_faces` (SHA-256, RGB pixels) tells how many faces a photo shows; None skips that check.
-    Both are called from this thread; `on_photo` with (photos done, photos in all). Raises UserError when the folder isn't laid out as one folder
-    per person or holds no file.
+    `count_faces` (SHA-256, RGB pixels) tells how many faces a photo shows, and is called from
+    several threads; None skips that check. `on_photo` is called with (photos done, photos in all).
+    Raises UserError when the folder isn't laid out as one folder per person or holds no file.
     """
     files, rejections = _files(root)
-    usable: dict[tuple[str, str], _Usable] = {}
+    usable: dict[tuple[str, str], _Seen] = {}
     with quiet():
-        for done, (person, path, decoding) in enumerate(_decoded(files), start=1):
+        for done, (person, path, looking) in enumerate(_looked_at(files, count_faces), start=1):
             try:
-                found = _accepted(person, path, decoding.result(), usable, count_faces)
+                found = _accepted(looking.result(), usable)
                 usable[person, found.photo.sha256] = found
             except PhotoError as error:
                 rejections.append(Rejection(path, person, error.reason, error.detail, error.sha256))
@@ -65,29 +68,20 @@ def load(
     )
 
 
-def _accepted(
-    person: str,
-    path: Path,
-    picture: Picture,
-    earlier: dict[tuple[str, str], _Usable],
-    count_faces: CountFaces | None,
-) -> _Usable:
-    """Return the photo unless it is there already or shows no face or several."""
-    sha256, pixels = picture.sha256, picture.pixels
+def _accepted(seen: _Seen, earlier: dict[tuple[str, str], _Seen]) -> _Seen:
+    """Return a photo unless it is there already or shows no face or several."""
+    person, sha256, faces = seen.photo.person, seen.photo.sha256, seen.faces
     if (person, sha256) in earlier:
         first = earlier[person, sha256].photo.path.name
         raise PhotoError(Reason.DUPLICATE_EXACT, f"the same file as {first}", sha256)
-    faces = 1 if count_faces is None else count_faces(sha256, pixels)
     if faces == 0:
         raise PhotoError(Reason.NO_FACE, "no face was found", sha256)
     if faces > 1:
         raise PhotoError(Reason.SEVERAL_FACES, f"{faces} faces were found; one is needed", sha256)
-    height, width, _ = pixels.shape
-    photo = Photo(sha256, person, path, width, height, fingerprint(pixels))
-    return _Usable(photo, thumbnail(pixels), picture.generated)
+    return seen
 
 
-def _across_people(usable: Sequence[_Usable], root: Path) -> dict[Path, Rejection]:
+def _across_people(usable: Sequence[_Seen], root: Path) -> dict[Path, Rejection]:
     """Reject every copy of a photo that is in several people's folders."""
     photos = [found.photo for found in usable]
     thumbnails = {found.photo.path: found.thumbnail for found in usable}
@@ -120,16 +114,27 @@ def _shared(photo: Photo, others: Sequence[Photo], root: Path) -> Rejection:
     return Rejection(photo.path, photo.person, reason, detail, photo.sha256)
 
 
-def _decoded(files: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, Path, Future[Picture]]]:
-    """Yield each file in order, with its picture or PhotoError; few are decoded ahead and held."""
-    ahead: deque[tuple[str, Path, Future[Picture]]] = deque()
-    with ThreadPoolExecutor(DECODING_THREADS) as pool:
+def _looked_at(
+    files: Sequence[tuple[str, Path]], count_faces: CountFaces | None
+) -> Iterator[tuple[str, Path, Future[_Seen]]]:
+    """Yield each file in order, with what was seen or a PhotoError; few are looked at ahead."""
+    ahead: deque[tuple[str, Path, Future[_Seen]]] = deque()
+    with ThreadPoolExecutor(LOOKING_THREADS) as pool:
         for person, path in files:
-            ahead.append((person, path, pool.submit(decode, path)))
-            if len(ahead) > DECODING_THREADS:
+            ahead.append((person, path, pool.submit(_look, person, path, count_faces)))
+            if len(ahead) > LOOKING_THREADS:
                 yield ahead.popleft()
         while ahead:
             yield ahead.popleft()
+
+
+def _look(person: str, path: Path, count_faces: CountFaces | None) -> _Seen:
+    picture = decode(path)
+    pixels = picture.pixels
+    faces = 1 if count_faces is None else count_faces(picture.sha256, pixels)
+    height, width, _ = pixels.shape
+    photo = Photo(picture.sha256, person, path, width, height, fingerprint(pixels))
+    return _Seen(photo, faces, thumbnail(pixels), picture.generated)
 
 
 def _files(root: Path) -> tuple[list[tuple[str, Path]], list[Rejection]]:

@@ -25,19 +25,25 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.endswith("heavy: []\n")
 
 
-@pytest.mark.parametrize("chosen", [None, "ACTIVE"])
-def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(chosen: str | None) -> None:
+@pytest.mark.parametrize(
+    ("variable", "chosen", "else_"),
+    [("OMP_WAIT_POLICY", "ACTIVE", "PASSIVE"), ("OMP_NUM_THREADS", "3", "1")],
+)
+@pytest.mark.parametrize("is_chosen", [True, False])
+def test_threads_sleep_while_they_wait_and_compute_alone_unless_the_user_says_otherwise(
+    variable: str, chosen: str, else_: str, *, is_chosen: bool
+) -> None:
     code = (
         "import os, sys; sys.argv = ['audit', '--help']\n"
         "from audit.cli import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    print(os.environ['OMP_WAIT_POLICY'])\n"
+        f"try:\n    main()\nexcept SystemExit:\n    print(os.environ[{variable!r}])\n"
     )
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-    environment |= {"OMP_WAIT_POLICY": chosen} if chosen else {}
+    environment = {k: v for k, v in os.environ.items() if k != variable}
+    environment |= {variable: chosen} if is_chosen else {}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
-    assert done.stdout.splitlines()[-1] == (chosen or "PASSIVE")
+    assert done.stdout.splitlines()[-1] == (chosen if is_chosen else else_)
 
 
 def test_every_command_of_the_contract_that_exists_is_in_the_help(audit: Audit) -> None:

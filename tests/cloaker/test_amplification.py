@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from audit.types import Cloak, Photo, Targets
-from cloaker import batch
+from cloaker import batch, cloaking
 from cloaker.attack import Best, System, optimise
 from cloaker.cloaking import Cloaking, cloak_photos
 from cloaker.faces import Pixels
@@ -34,6 +34,7 @@ def optimised(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return optimise(system, steps=steps, budget=budget, on_step=on_step)
 
     monkeypatch.setattr(batch, "optimise", counted)
+    monkeypatch.setattr(cloaking, "_BATCHES_MIN", 1)
     return faces
 
 

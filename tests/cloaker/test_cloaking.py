@@ -155,6 +155,7 @@ def test_what_an_interrupted_run_finished_is_kept(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cloaker.cloaking._BATCH", {"cpu": 2})
+    monkeypatch.setattr("cloaker.device.threads", lambda _name: 1)
 
     def interrupt(done: int, _of: int) -> None:
         if done == 41:  # the third photo's first step, after two photos' 20 steps

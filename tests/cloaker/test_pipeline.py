@@ -1,4 +1,4 @@
-"""Reading ahead and writing behind: the same bytes, few batches at once, and a clean end."""
+"""Several batches at once: the same bytes as one after the other, and a clean end."""
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -11,18 +11,8 @@ import torch
 
 from audit.types import Cloak, Photo, Targets
 from cloaker import batch as batches_at_work
-from cloaker import cloaking, pipeline
-from cloaker.batch import (
-    Batch,
-    Looked,
-    Optimised,
-    Outcome,
-    Recipe,
-    cloak_batch,
-    finished,
-    look,
-    optimised,
-)
+from cloaker import cloaking, device, pipeline
+from cloaker.batch import Batch, Outcome, Recipe, cloak_batch
 from cloaker.cloaking import Cloaking, Keep, Kept, Work, cloak_photos
 from cloaker.known_faces import KnownFaces
 from cloaker.levels import resolve
@@ -33,7 +23,7 @@ from datasets.photos import pixels
 MakePhotos = Callable[[int, int], list[Photo]]
 Progress = Callable[[int, int], None]
 
-PHOTOS = 5
+PHOTOS, THREADS = 5, 2
 WAIT_S = 60
 
 
@@ -86,6 +76,7 @@ def bench(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Bench]:
     monkeypatch.setattr(cloaking, "_BATCH", {"cpu": 1})
+    monkeypatch.setattr(device, "threads", lambda _name: THREADS)
     yield Bench(network, draw_photos(0, PHOTOS), {"other": draw_photos(1, 1)}, tmp_path)
     left = [one.name for one in threading.enumerate() if one.name.startswith("audit-photos")]
     assert left == []
@@ -112,44 +103,26 @@ def test_the_bytes_and_their_order_are_those_of_one_stage_after_the_other(bench:
     assert told[-1] == 3 * PHOTOS
 
 
-def test_a_batch_is_read_and_one_is_written_while_one_is_optimised_and_never_more(
+def test_batches_are_at_work_at_once_and_never_more_than_there_are_threads(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks, writes, alive_most = 0, 0, 0
+    at_work, most = 0, 0
     met = threading.Condition()
 
-    def counted_look(recipe: Recipe, batch: Batch) -> Looked:
-        nonlocal looks, alive_most
+    def waiting(recipe: Recipe, batch: Batch, on_step: Callable[[int], None]) -> Iterator[Outcome]:
+        nonlocal at_work, most
         with met:
-            looks += 1
-            alive_most = max(alive_most, looks - writes)
+            at_work += 1
+            most = max(most, at_work)
             met.notify_all()
-        return look(recipe, batch)
-
-    def counted_finished(recipe: Recipe, batch: Optimised) -> Iterator[Outcome]:
-        nonlocal writes
-        yield from finished(recipe, batch)
+            assert met.wait_for(lambda: most == THREADS, WAIT_S)
+        yield from cloak_batch(recipe, batch, on_step)
         with met:
-            writes += 1
-            met.notify_all()
+            at_work -= 1
 
-    number = 0
-
-    def waiting(recipe: Recipe, looked: Looked, on_step: Callable[[int], None]) -> Optimised:
-        nonlocal number
-        number += 1
-        with met:  # the next one is read, and the last one written, before this one goes on
-            assert met.wait_for(
-                lambda: looks >= min(number + 1, PHOTOS) and writes >= number - 1, WAIT_S
-            )
-        return optimised(recipe, looked, on_step)
-
-    monkeypatch.setattr(pipeline, "look", counted_look)
-    monkeypatch.setattr(pipeline, "finished", counted_finished)
-    monkeypatch.setattr(pipeline, "optimised", waiting)
+    monkeypatch.setattr(pipeline, "cloak_batch", waiting)
     assert len(bench.cloak().cloaked) == PHOTOS
-    assert number == looks == writes == PHOTOS
-    assert alive_most <= 3
+    assert most == THREADS
 
 
 def test_what_is_held_in_memory_is_not_read_again(bench: Bench) -> None:
@@ -174,37 +147,36 @@ def test_what_memory_does_not_hold_is_read_again(
 def test_what_is_raised_in_a_stage_is_raised_once_the_batches_before_are_kept(
     stage: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls, real = 0, getattr(pipeline, stage)
+    third, real = bench.photos[2].sha256, getattr(batches_at_work, stage)
 
-    def third_fails(*arguments: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
+    def third_fails(recipe: Recipe, batch: Any, *others: Any) -> Any:
+        if third in str(batch):
             raise ZeroDivisionError
-        return real(*arguments)
+        return real(recipe, batch, *others)
 
-    monkeypatch.setattr(pipeline, stage, third_fails)
+    monkeypatch.setattr(batches_at_work, stage, third_fails)
     with pytest.raises(ZeroDivisionError):
         bench.cloak()
-    assert bench.files().keys() == {f"{photo.sha256}.png" for photo in bench.photos[:2]}
+    assert {f"{photo.sha256}.png" for photo in bench.photos[:2]} <= bench.files().keys()
+    assert f"{third}.png" not in bench.files()
 
 
-def test_an_interruption_ends_both_threads_with_the_photo_that_they_are_at(bench: Bench) -> None:
+def test_an_interruption_ends_all_threads_with_the_step_that_they_are_at(bench: Bench) -> None:
     def interrupt(done: int, _of: int) -> None:
         if done >= 3 + 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         bench.cloak(on_progress=interrupt)
-    assert len(bench.files()) <= 1
+    assert len(bench.files()) <= THREADS
     assert bench.photos[-1].sha256 not in bench.reads[PHOTOS + 1 :]
 
 
-@pytest.mark.parametrize("stage", ["look", "finished"])
-def test_where_memory_is_too_small_beside_the_optimisation_it_is_done_after_it(
+@pytest.mark.parametrize("stage", ["look", "optimised", "finished"])
+def test_where_memory_is_too_small_beside_others_a_batch_is_done_alone(
     stage: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    main, real = threading.current_thread(), getattr(pipeline, stage)
+    main, real = threading.current_thread(), getattr(batches_at_work, stage)
 
     def too_large_for_a_thread(*arguments: Any) -> Any:
         if threading.current_thread() is not main:
@@ -213,7 +185,7 @@ def test_where_memory_is_too_small_beside_the_optimisation_it_is_done_after_it(
 
     bench.cloak()
     files = bench.files()
-    monkeypatch.setattr(pipeline, stage, too_large_for_a_thread)
+    monkeypatch.setattr(batches_at_work, stage, too_large_for_a_thread)
     assert len(bench.cloak().cloaked) == PHOTOS
     assert bench.files() == files
 
@@ -229,7 +201,8 @@ def test_a_batch_that_is_too_large_is_halved(bench: Bench, monkeypatch: pytest.M
         return real(tasks, *others)
 
     monkeypatch.setattr(cloaking, "_BATCH", {"cpu": 4})
+    monkeypatch.setattr(device, "threads", lambda _name: 1)
     monkeypatch.setattr(batches_at_work, "_together", one_fits)
     assert len(bench.cloak().cloaked) == PHOTOS
-    assert sizes == [4, 2, 1, 1, 2, 1, 1, 1]
+    assert sizes == [3, 1, 2, 1, 1, 2, 1, 1]
     assert bench.files() == files

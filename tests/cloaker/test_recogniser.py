@@ -5,12 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from audit.types import Recogniser
-from cloaker.device import compute_in_caller_threads
 from cloaker.embeddings import EmbeddingCache
 from cloaker.networks.base import EmbeddingNetwork
 from cloaker.recogniser import LocalRecogniser
@@ -99,17 +97,6 @@ def test_threads_see_what_one_alone_sees(network: EmbeddingNetwork, draw: DrawPh
     with ThreadPoolExecutor(3) as pool:
         together = list(pool.map(LocalRecogniser(network), photos))
     assert together == [LocalRecogniser(network)(photo) for photo in photos]
-
-
-def test_torch_can_be_kept_to_the_callers_threads() -> None:
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        compute_in_caller_threads()
-        with ThreadPoolExecutor(1) as pool:
-            assert [torch.get_num_threads(), pool.submit(torch.get_num_threads).result()] == [1, 1]
-    finally:
-        torch.set_num_threads(threads)
 
 
 def test_what_is_no_picture_is_refused(recogniser: Recogniser, draw: DrawPhoto) -> None:

@@ -74,9 +74,10 @@ def test_fine_tuning_changes_the_last_stage_alone(network: EmbeddingNetwork) -> 
 
 
 def test_a_robust_tracker_withstands_more(network: EmbeddingNetwork) -> None:
-    found = train(network, "robust", "attack_steps=4", "attack_reach_px=24", "attack_step_px=8")
+    small = ("attack_steps=4", "attack_reach_px=4", "attack_step_px=2")
+    found = train(network, "robust", "epochs=8", "learning_rate=0.001", *small)
     assert found.after.rank > found.before.rank
-    assert found.after.changed >= found.before.changed
+    assert found.after.changed > found.before.changed + 0.3
 
 
 def test_an_attack_stays_within_reach_and_raises_the_loss(network: EmbeddingNetwork) -> None:
