@@ -1,6 +1,7 @@
 """Every figure of a report, by the name of its file, with what it says to who can't see it."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,11 @@ from reports import (
 from reports.drawing import Drawn
 from reports.manifest import Manifest
 from reports.run_folder import RunData
+from reports.side_by_side import side_by_side
 
 LEVELS_MAX = 8
+_LARGE = 100_000
+"""Observations of a run whose figures take longer than starting processes for them."""
 
 
 def report_figures(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Drawn]:
@@ -29,15 +33,16 @@ def report_figures(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping
     Those with a panel a level draw the arms of `drawn_levels`.
     """
     drawn = drawn_levels(data.manifest, data.summary)
-    found = {
-        **_scores(data, drawn),
-        **_curves(frames, drawn),
-        **_verification(frames, drawn),
-        **_cloaks(data, frames, drawn),
-        **_service(data, frames),
-        **(_changes(frames, drawn) if drawn.cloaked_arms else {}),
-    }
-    return {name: figure for name, figure in found.items() if figure}
+    groups = [
+        partial(_scores, data, drawn),
+        partial(_curves, frames, drawn),
+        partial(_verification, frames, drawn),
+        partial(_cloaks, data, frames, drawn),
+        partial(_service, data, frames),
+        *([partial(_changes, frames, drawn)] if drawn.cloaked_arms else []),
+    ]
+    found = side_by_side(groups, large=len(data.observations) >= _LARGE)
+    return {name: figure for group in found for name, figure in group.items() if figure}
 
 
 def drawn_levels(manifest: Manifest, summary: pd.DataFrame) -> Manifest:
