@@ -110,7 +110,7 @@ def align(photo: Tensor, matrix: Similarity, crop: Crop) -> Tensor:
     """
     box = footprint(matrix, crop, photo.shape[-2], photo.shape[-1])
     back = inverse(shifted(matrix, box))
-    return _warp(box.of(photo).float(), back, crop.height, crop.width)
+    return _warp(box.of(photo), back, crop.height, crop.width)
 
 
 def paste(delta: Tensor, matrix: Similarity, height: int, width: int) -> Tensor:
@@ -136,15 +136,16 @@ def _ramp(length: int, width_px: int) -> Tensor:
 
 def _warp(picture: Tensor, back: Similarity, height: int, width: int) -> Tensor:
     # `back` maps points of the result to points of `picture`. In strips of rows: 256 samples a
-    # pixel, as in large photos, would need hundreds of megabytes at once.
+    # pixel, and a large photo as numbers of four bytes, would need hundreds of megabytes at once.
     scale = math.sqrt(abs(float(np.linalg.det(back[:, :2]))))
     fold = min(max(1, round(scale)), _SUPERSAMPLING_MAX)
     rows = max(1, _STRIP_POINTS // (width * fold * fold))
     strips = []
     for top in range(0, height, rows):
-        grid = _grid(picture, back, range(top, min(top + rows, height)), width, fold)
+        points = _points(back, range(top, min(top + rows, height)), width, fold)
+        part, grid = _seen_through(picture, points)
         sampled = nn.functional.grid_sample(
-            picture[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=True
+            part[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=True
         )
         strips.append(nn.functional.avg_pool2d(sampled, fold)[0])
     return torch.cat(strips, dim=1)
@@ -160,7 +161,13 @@ def _points(back: Similarity, rows: range, width: int, fold: int) -> Tensor:
     return torch.stack([x, y], dim=-1) @ matrix[:, :2].T + matrix[:, 2]
 
 
-def _grid(picture: Tensor, back: Similarity, rows: range, width: int, fold: int) -> Tensor:
-    points = _points(back, rows, width, fold).to(picture.device)
-    last = torch.tensor([picture.shape[-1] - 1, picture.shape[-2] - 1], device=picture.device)
-    return (2 * points / last.clamp(min=1) - 1).float()
+def _seen_through(picture: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows of a picture that points (x, y) lie in, float32, and the points' grid."""
+    last = picture.shape[-2] - 1
+    low, high = (float(bound) for bound in torch.aminmax(points[..., 1]))
+    top = min(max(math.floor(low), 0), max(last - 1, 0))
+    end = min(max(math.ceil(high) + 1, top + 1), last)
+    part = picture[..., top : end + 1, :].float()
+    moved = points - torch.tensor([0, top], dtype=points.dtype)
+    sides = torch.tensor([part.shape[-1] - 1, part.shape[-2] - 1]).clamp(min=1)
+    return part, (2 * moved / sides - 1).float().to(picture.device)

@@ -142,9 +142,14 @@ class FaceRegion:
             return self.clean.float(), self._matrices
         shrink = _WORKING_SCALE / photo_scale
         height, width = (max(WINDOW_PX, round(side * shrink)) for side in self.clean.shape[-2:])
-        working = nn.functional.interpolate(
-            self.clean[None].float(), size=(height, width), mode="bilinear", antialias=True
-        )[0]
+        # Channel by channel: as numbers of four bytes a large region needs 100 MB.
+        channels = [
+            nn.functional.interpolate(
+                channel[None, None].float(), size=(height, width), mode="bilinear", antialias=True
+            )[0]
+            for channel in self.clean
+        ]
+        working = torch.cat(channels)
         steps = np.array([self.box.width / width, self.box.height / height])
         return working, {crop: _on_grid(m, steps) for crop, m in self._matrices.items()}
 
