@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from audit.errors import Stopped
+from reports.side_by_side import side_by_side
 
 _ROWS_AT_ONCE = 100_000
 
@@ -44,8 +46,12 @@ def csv_bytes(frame: pd.DataFrame, number: str = "%.10g") -> bytes:
         return b"\n"
     header = _lines([pa.array([str(name)]) for name in frame])
     parts = (frame.iloc[row : row + _ROWS_AT_ONCE] for row in range(0, len(frame), _ROWS_AT_ONCE))
-    rows = (_lines([_cells(part[name], number) for name in part]) for part in parts)
-    return b"".join([header, *rows])
+    works = [partial(_rows, part, number) for part in parts]
+    return b"".join([header, *side_by_side(works, large=len(works) > 1)])
+
+
+def _rows(part: pd.DataFrame, number: str) -> bytes:
+    return _lines([_cells(part[name], number) for name in part])
 
 
 def _lines(columns: Sequence[pa.Array]) -> bytes:

@@ -23,8 +23,6 @@ from reports.run_folder import RunData
 from reports.side_by_side import side_by_side
 
 LEVELS_MAX = 8
-_LARGE = 100_000
-"""Observations of a run whose figures take longer than starting processes for them."""
 
 
 def report_figures(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Drawn]:
@@ -41,7 +39,7 @@ def report_figures(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping
         partial(_service, data, frames),
         *([partial(_changes, frames, drawn)] if drawn.cloaked_arms else []),
     ]
-    found = side_by_side(groups, large=len(data.observations) >= _LARGE)
+    found = side_by_side(groups, large=data.is_large)
     return {name: figure for group in found for name, figure in group.items() if figure}
 
 

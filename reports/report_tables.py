@@ -1,8 +1,8 @@
 """Every table of a report, by the name of its file; and a run folder in memory together with them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +20,7 @@ from reports import (
     verification,
 )
 from reports.run_folder import RunData, read_embedding_map, read_run
+from reports.side_by_side import side_by_side
 from reports.tables import PROBE
 
 _TEXTS = ("arm", *PROBE, "outcome", "top_person")
@@ -51,27 +52,34 @@ def report_tables(data: RunData) -> Mapping[str, pd.DataFrame]:
     answers = data.observations[list(_ANSWERS)].astype(dict.fromkeys(_TEXTS, "category"))
     shown = ledger_rows.read_shown(data.folder)
     pairs = tables.paired_scores(answers, data.manifest)
-    paired_changes = tables.changes(pairs, data.manifest)
-    people = tables.by_person(answers, data.manifest, data.enrolment)
+    apart: Mapping[str, Callable[[], pd.DataFrame]] = {
+        "call_timeline": partial(_call_timeline, data),
+        "by_person": partial(tables.by_person, answers, data.manifest, data.enrolment),
+        "arm_tests": partial(arm_tests.arm_tests, answers, pairs, data.manifest),
+        "perturbation": partial(perturbation.perturbation, answers, data.cloaks, data.manifest),
+        "paired_changes": partial(tables.changes, pairs, data.manifest),
+        "by_threshold": partial(curves.by_threshold, answers, data.manifest),
+        "by_rank": partial(curves.by_rank, answers, data.manifest),
+        "verification": partial(verification.verification, answers, shown, data.manifest),
+    }
+    made = dict(zip(apart, side_by_side(list(apart.values()), large=data.is_large), strict=True))
     return {
         "summary": data.summary,
         "by_level": tables.by_level(data.summary, data.manifest),
-        "by_person": people,
+        "by_person": made["by_person"],
         "paired_scores": pairs,
-        "paired_changes": paired_changes,
-        "arm_tests": arm_tests.arm_tests(answers, pairs, data.manifest),
-        "by_threshold": curves.by_threshold(answers, data.manifest),
-        "by_rank": curves.by_rank(answers, data.manifest),
-        "verification": verification.verification(answers, shown, data.manifest),
-        "perturbation": perturbation.perturbation(answers, data.cloaks, data.manifest),
-        "call_timeline": call_timeline.call_timeline(
-            ledger_rows.read_attempts(data.folder), data.manifest
-        ),
+        "paired_changes": made["paired_changes"],
+        "arm_tests": made["arm_tests"],
+        "by_threshold": made["by_threshold"],
+        "by_rank": made["by_rank"],
+        "verification": made["verification"],
+        "perturbation": made["perturbation"],
+        "call_timeline": made["call_timeline"],
         "embedding_map": read_embedding_map(data.folder),
         "start_ups": cloaking_time.start_ups(data.manifest),
         "left_out": left_out.left_out(data.summary, data.photos),
-        "left_out_by_person": left_out.by_person(people),
-        "claims": preregistration.claims(data, paired_changes),
+        "left_out_by_person": left_out.by_person(made["by_person"]),
+        "claims": preregistration.claims(data, made["paired_changes"]),
         "cloaking": tables.cloaking(data.cloaks),
         "rejected": tables.rejected(data.photos),
         "unanswered": tables.unanswered(data.observations, data.photos),
@@ -79,3 +87,7 @@ def report_tables(data: RunData) -> Mapping[str, pd.DataFrame]:
         "enrolment": data.enrolment,
         "changed_uploads": data.changed_uploads,
     }
+
+
+def _call_timeline(data: RunData) -> pd.DataFrame:
+    return call_timeline.call_timeline(ledger_rows.read_attempts(data.folder), data.manifest)

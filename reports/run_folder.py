@@ -37,6 +37,7 @@ _ONCE = ("arm", "probe_sha256", "true_person")
 _SCORES = ("top_score", "true_score", "threshold")
 _NUMBERS = (*_SCORES, "cloaked_fraction", "rank", "native_score", "latency_ms", "attempts")
 _REMEDY = "restore the file, or continue the run with `audit resume` so that it is written again"
+_LARGE = 100_000  # observations
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +46,8 @@ class RunData:
 
     `summary` has one row per arm, in the manifest's order; `photos` one row per file found;
     `enrolment` one per photo sent for enrolment and arm; `changed_uploads` one per photo and arm
-    that was sent changed, the arm "" for all. Folders of before these two were written have them empty.
+    that was sent changed, the arm "" for all. Folders of before these two were written have them
+    empty.
     """
 
     folder: Path
@@ -58,6 +60,11 @@ class RunData:
     summary: pd.DataFrame
     enrolment: pd.DataFrame
     changed_uploads: pd.DataFrame
+
+    @property
+    def is_large(self) -> bool:
+        """Return whether work on the run takes longer than to start processes for it."""
+        return len(self.observations) >= _LARGE
 
 
 def read_run(run: Path) -> RunData:
