@@ -25,6 +25,9 @@ Tables = Mapping[str, list[Row]]
 PHOTOS_MIN = 4
 """Photos of a person who is protected unless somebody else is named."""
 _PEOPLE_MIN = 4
+_TABLES = (
+    "transfer", "clean_pairs", "verification", "clustering", "mixtures", "detection", "roc",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class _CloakedArm:
-    """What became of the protected people's photos in an arm, cloaked on one network or none."""
+    """What became of the protected people's photos in an arm, cloaked on one network or none.
+
+    `originals` has the hash of the clean photo by that of each.
+    """
 
     arm: Arm
     cloaked_on: str
     photos: Mapping[str, Sequence[Photo]]
+    originals: Mapping[str, str]
     dssim: float
 
     @property
@@ -66,7 +73,7 @@ class _CloakedArm:
         from audit.judging.judge import Shown
 
         photos = {who: [photo.sha256 for photo in some] for who, some in self.photos.items()}
-        return Shown(photos, self.told)
+        return Shown(photos, self.told, self.originals)
 
 
 def evaluate(request: Request, progress: Progress) -> list[Row]:
@@ -160,12 +167,15 @@ def _arms(
 ) -> Iterator[_CloakedArm]:
     """Yield the control, then every cloaked arm on every network that cloaks."""
     control, *cloaked = experiment.arms()
-    yield _CloakedArm(control, "", prepared.split.train, 0.0)
+    train = prepared.split.train
+    same = {photo.sha256: photo.sha256 for some in train.values() for photo in some}
+    yield _CloakedArm(control, "", train, same, 0.0)
     for name in dict.fromkeys(experiment.network):
         for arm in cloaked:
             job = _job(experiment, arm, prepared, networks[name], out / "cloaked" / name / arm.name)
             made = cloaks.cloak_job(job, prepared, [networks[name]], device, progress, [])
-            yield _CloakedArm(arm, name, _photos(job, made), _dssim(made))
+            originals = {row.cloaked_sha256: row.source_sha256 for row in made}
+            yield _CloakedArm(arm, name, _photos(job, made), originals, _dssim(made))
 
 
 def _job(
@@ -207,10 +217,16 @@ def _judged(
     device: str,
     progress: Progress,
 ) -> Tables:
-    from audit.judging import clustering, detection, identification, intervals, verification
+    from audit.judging import (
+        clustering,
+        detection,
+        identification,
+        intervals,
+        mixtures,
+        verification,
+    )
 
-    names = ("transfer", "clean_pairs", "verification", "clustering", "detection", "roc")
-    tables: Tables = {name: [] for name in names}
+    tables: Tables = {name: [] for name in _TABLES}
     with progress.stage("judgements", len(networks) * len(arms)) as advance:
         for network in networks.values():
             judge = _judge(prepared, arms, network, device)
@@ -222,6 +238,7 @@ def _judged(
                 tables["transfer"] += identification.rows(judge, seen)
                 tables["verification"] += verification.rows(judge, seen, clean_pairs)
                 tables["clustering"] += clustering.rows(judge, seen, clean_pairs.distance)
+                tables["mixtures"] += mixtures.rows(judge, seen, clean_pairs.distance)
                 tables["detection"] += detection.rows(judge, seen, clean_people)
                 advance(len(tables["transfer"]) // 4)
             tables["roc"].extend(judge.curves)

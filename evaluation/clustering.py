@@ -8,6 +8,7 @@ STOP_DISTANCE = 1.242
 """Of unit embeddings: FaceNet's threshold, at which Ulixes ends the clustering."""
 
 Labels = NDArray[np.intp]
+Mask = NDArray[np.bool_]
 
 
 def by_distance(embeddings: NDArray[np.float32], distance: float = STOP_DISTANCE) -> Labels:
@@ -29,7 +30,7 @@ def _clustered(embeddings: NDArray[np.float32], **stop: float | None) -> Labels:
     return labels
 
 
-def accuracy(labels: Labels, people: Labels, counted: NDArray[np.bool_]) -> tuple[int, int]:
+def accuracy(labels: Labels, people: Labels, counted: Mask) -> tuple[int, int]:
     """Return how many photos lie with their own people, of how many that lie with any.
 
     A cluster is called by its most frequent person; clusters of one photo are left out. The ratio
@@ -48,7 +49,7 @@ def accuracy(labels: Labels, people: Labels, counted: NDArray[np.bool_]) -> tupl
     return right, together
 
 
-def left(labels: Labels, at_home: NDArray[np.bool_], asked: NDArray[np.bool_]) -> int:
+def left(labels: Labels, at_home: Mask, asked: Mask) -> int:
     """Return how many of a person's photos `asked` about lie outside of her cluster.
 
     Her cluster is that with most of her photos `at_home`; of equals, the first.

@@ -1,10 +1,10 @@
 """clustering.csv: whether an arm's photos still come together with clean ones, unlabelled."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from audit.judging.judge import Gallery, Judge, Row, Shown
+from audit.judging.judge import Embeddings, Gallery, Judge, Row, Shown
 from evaluation import clustering
 
 CLUSTERED_MAX = 4000
@@ -25,12 +25,7 @@ def rows(judge: Judge, shown: Shown, own_distance: float) -> Iterator[Row]:
     # The protected have the same places in both groups; decoys follow them.
     owners = np.concatenate([parts[0][1], parts[1][1], parts[2][1] + len(shown.photos)])
     people = len(np.unique(owners))
-    stops = {
-        "distance 1.242": clustering.by_distance(faces),
-        "own distance": clustering.by_distance(faces, own_distance),
-        "people": clustering.by_count(faces, people),
-    }
-    for stop, labels in stops.items():
+    for stop, labels in clustered(faces, people, own_distance).items():
         right, together = clustering.accuracy(labels, owners, kind == _ARM)
         yield {
             **judge.told(shown),
@@ -43,6 +38,17 @@ def rows(judge: Judge, shown: Shown, own_distance: float) -> Iterator[Row]:
             "together": together,
             "right": right,
         }
+
+
+def clustered(
+    faces: Embeddings, people: int, own_distance: float
+) -> Mapping[str, clustering.Labels]:
+    """Return the clusters of faces, n x D, by stop rule."""
+    return {
+        "distance 1.242": clustering.by_distance(faces),
+        "own distance": clustering.by_distance(faces, own_distance),
+        "people": clustering.by_count(faces, people),
+    }
 
 
 def _left(
@@ -58,11 +64,16 @@ def _left(
 
 
 def _decoys(judge: Judge) -> Gallery:
-    """Return as many decoys as fit under CLUSTERED_MAX photos with the protected people's."""
+    """Return as many decoys as fit beside the protected people's photos."""
     protected = (judge.people.train, judge.people.held_out)
     room = CLUSTERED_MAX - sum(len(photos) for group in protected for photos in group.values())
+    return fitting(judge.people.decoys, room)
+
+
+def fitting(people: Gallery, room: int) -> Gallery:
+    """Return the first people whose photos are no more than `room`."""
     kept: dict[str, Sequence[str]] = {}
-    for who, photos in judge.people.decoys.items():
+    for who, photos in people.items():
         room -= len(photos)
         if room < 0:
             break

@@ -48,11 +48,12 @@ class People:
 class Shown:
     """An arm: the protected people's training photos as the world sees them, cloaked or not.
 
-    `told` are the columns that name it in every table.
+    `told` are the columns that name it in every table, `originals` the clean photo of each.
     """
 
     photos: Gallery
     told: Mapping[str, Any]
+    originals: Mapping[str, str]
 
 
 @dataclass(frozen=True)

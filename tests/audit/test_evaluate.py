@@ -102,7 +102,7 @@ def test_cloaked_photos_no_longer_match_leave_their_cluster_and_are_noticed(
 def test_every_table_has_the_control_and_intervals_and_the_whole_is_told(
     tables: dict[str, list[Any]],
 ) -> None:
-    for name in ("transfer", "verification", "clustering", "detection", "roc"):
+    for name in ("transfer", "verification", "clustering", "mixtures", "detection", "roc"):
         assert {row["system"] for row in tables[name]} == {"none", "noise-gaussian", "fawkes-1.0"}
     for row in tables["transfer"]:
         assert float(row["protection_rate_low"]) <= float(row["protection_rate"])
@@ -115,6 +115,25 @@ def test_every_table_has_the_control_and_intervals_and_the_whole_is_told(
     assert set(told["manifest"]["weights"]) == {"bundled-conv", "bundled-mixer"}
     assert told["manifest"]["cloaks"]["fawkes-1.0-high"]["steps"] == 40
     assert [float(row["accuracy"]) > 0.9 for row in tables["clean_pairs"]] == [True, True]
+
+
+def test_the_more_photos_are_cloaked_the_less_people_come_together(
+    tables: dict[str, list[Any]],
+) -> None:
+    def accuracies(system: str) -> dict[str, float]:
+        return {
+            row["share"]: float(row["cluster_accuracy"])
+            for row in tables["mixtures"]
+            if (row["system"], row["judged_by"], row["stop"]) == (system, "bundled-conv", "people")
+        }
+
+    assert accuracies("none") == {"0.0": 1.0}
+    assert accuracies("noise-gaussian") == {"0.0": 1.0, "0.1": 1.0, "0.5": 1.0, "1.0": 1.0}
+    cloaked = accuracies("fawkes-1.0")
+    assert cloaked["0.0"] == 1.0
+    assert cloaked["0.5"] < 0.9
+    draws = {row["share"]: row["draws"] for row in tables["mixtures"] if row["system"] != "none"}
+    assert draws == {"0.0": "1", "0.1": "10", "0.5": "10", "1.0": "1"}
 
 
 def test_the_same_again_is_nothing_new(
