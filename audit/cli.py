@@ -102,7 +102,7 @@ def run(
         return
     experiment = _experiment(given)
     services.check_keys(experiment)
-    run_id = out or new_id(experiment.provider)
+    run_id = new_id(experiment.provider) if out is None else out
     folder = runner.start(experiment, runs, run_id, agree, progress, lock=lock)
     show_run(folder, quiet=quiet)
 
@@ -132,6 +132,7 @@ def plan(
     progress = Progress(quiet=quiet)
     register = None
     if lock:
+        preregistration.require_new(lock)
         register = functools.partial(preregistration.lock, file=lock, claims=claim or ())
     table(_plan(_study(given, small=small), given, progress, register), as_json=as_json)
 
@@ -184,11 +185,13 @@ def export(
 ) -> None:
     """Write the run's observations, calls, enrolments and changed uploads as typed tables."""
     import reports
-    from audit.folders import find_run
+    from audit.folders import find_run, require_place
 
     del quiet
     folder = find_run(runs, run).path
-    for path in reports.export(folder, format, to or folder / "export"):
+    to = to or folder / "export"
+    require_place(to)
+    for path in reports.export(folder, format, to):
         show(path)
 
 
@@ -210,10 +213,13 @@ def status(
 def list_(runs: RUNS = DEFAULT_RUNS, as_json: JSON = False, quiet: QUIET = False) -> None:
     """List the runs there are."""
     from audit import status as run_status
-    from audit.folders import list_runs
+    from audit.folders import existing_folder, list_runs
+    from audit.progress import Progress
 
-    del quiet
-    table([run_status.of(folder) for folder in list_runs(runs)], as_json=as_json)
+    folders = list_runs(existing_folder(runs))
+    if not folders:
+        Progress(quiet=quiet).say(f"there is no run in {runs}")
+    table([run_status.of(folder) for folder in folders], as_json=as_json)
 
 
 @command(app)

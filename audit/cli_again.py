@@ -59,7 +59,8 @@ def rerun(
     if dry_run:
         table(runner.plan_rerun(old, **given), as_json=as_json)
         return
-    run_id = out or new_id(manifest.read(old).get("service", {}).get("provider", "rerun"))
+    provider = manifest.read(old).get("service", {}).get("provider", "rerun")
+    run_id = new_id(provider) if out is None else out
     agree = functools.partial(consent.ask, yes=yes)
     folder = runner.rerun(old, runs, run_id, agree, Progress(quiet=quiet), **given)
     show_run(folder, quiet=quiet)
@@ -88,12 +89,13 @@ def compare(
     The last line printed is the page.
     """
     import reports
-    from audit.folders import comparison_folder, find_run
+    from audit.folders import comparison_folder, find_run, require_place
 
     folders = [find_run(runs, name).path for name in run]
     if len(folders) == 1 and not against:
         raise UserError("one run is no comparison.", expected="two runs, or --against STUDY")
     place = to or comparison_folder(runs, [folder.name for folder in folders], against or [])
+    require_place(place)
     found = reports.compare(folders, place, force=force, against=against or ())
     if as_json:
         show(found.to_json())

@@ -40,7 +40,8 @@ def evaluate(
         list[str] | None, typer.Option(help="A protected person: a folder's name. Repeatable.")
     ] = None,
     protected: Annotated[
-        int, typer.Option(help="Without --person: protect this many, those with most photos.")
+        int,
+        typer.Option(min=1, help="Without --person: protect this many, those with most photos."),
     ] = 10,
     train: Annotated[
         str, typer.Option(help="Photos of each that are cloaked: a number or a fraction.")
@@ -70,7 +71,7 @@ def evaluate(
         "probes": probes, "decoys": decoys, "decoy_photos": decoy_photos, "seed": seed,
         "device": device,
     }  # fmt: skip
-    experiment = resolve(None, {key: value for key, value in given.items() if value})
+    experiment = resolve(None, {key: value for key, value in given.items() if value is not None})
     request = evaluating.Request(experiment, out, judge or (), protected)
     table(evaluating.evaluate(request, Progress(quiet=quiet)), as_json=as_json)
 
@@ -85,7 +86,7 @@ def tracker_train(
         list[str] | None, typer.Option(help="A person of the folder to leave out. Repeatable.")
     ] = None,
     photos_each: Annotated[
-        int | None, typer.Option(help="Photos of each person at most. [all]")
+        int | None, typer.Option(min=1, help="Photos of each person at most. [all]")
     ] = None,
     system: Annotated[
         list[str] | None, typer.Option(help="Adaptive: the cloaks it learns. Repeatable.")
@@ -122,7 +123,7 @@ def tracker_train(
         "system": system, "level": level if system else ["none"], "set": parameters,
         "seed": seed, "device": device,
     }  # fmt: skip
-    experiment = resolve(None, {key: value for key, value in given.items() if value})
+    experiment = resolve(None, {key: value for key, value in given.items() if value is not None})
     request = tracking.Request(
         name, kind, network, experiment, recipe or (), without or (), photos_each
     )

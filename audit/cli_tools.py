@@ -64,7 +64,7 @@ def cloak(
 def emulate(
     provider: Annotated[str, typer.Option(help="azure, rekognition or facepp.")],
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
     rate: Annotated[str | None, typer.Option(help="CALLS/SECONDS, e.g. 20/60.")] = None,
     latency_ms: Annotated[float, typer.Option(min=0, help="Added to every answer.")] = 0.0,
     network: Annotated[str, typer.Option(help="The network behind it.")] = "bundled-conv",
@@ -72,9 +72,10 @@ def emulate(
         str, typer.Option(help="A person's score: that of the nearest face, or of the centroid.")
     ] = "nearest",
     state: Annotated[Path | None, typer.Option(help="A folder that survives a restart.")] = None,
-    training_s: Annotated[float, typer.Option(help="How long a training takes.")] = 0.0,
+    training_s: Annotated[float, typer.Option(min=0, help="How long a training takes.")] = 0.0,
     faces_max: Annotated[
-        int | None, typer.Option(help="Faces that the account may hold. [the service's limit]")
+        int | None,
+        typer.Option(min=1, help="Faces that the account may hold. [the service's limit]"),
     ] = None,
     gated: Annotated[
         bool, typer.Option("--gated", help="An account that the service has not approved.")
@@ -110,12 +111,16 @@ def doctor(
     as_json: JSON = False,
     quiet: QUIET = False,
 ) -> None:
-    """Check this machine, the weights and the keys: one line a check, with the remedy."""
+    """Check this machine, the weights and the keys: one line a check, with the remedy.
+
+    Ends with 2 if a check failed, 4 if it is the service that refuses.
+    """
     from audit import doctor as checks
 
     del quiet
-    rows = checks.check(provider)
-    table(rows, as_json=as_json)
+    found = checks.check(provider)
+    table([check.told for check in found], as_json=as_json)
+    checks.require_good(found)
 
 
 @command(tools_app)
@@ -162,12 +167,16 @@ def photos_check(
     as_json: JSON = False,
     quiet: QUIET = False,
 ) -> None:
-    """Show what a photo set holds: people, photos, rejected files and why, duplicates."""
+    """Show what a photo set holds: people, photos, rejected files and why, duplicates.
+
+    Ends with 2 if not a single file can be used.
+    """
     from audit import preparation
     from audit.progress import Progress
 
     photo_set = preparation.read_photos(folder, device, Progress(quiet=quiet))
     table(preparation.summary(photo_set), as_json=as_json)
+    preparation.require_photos(photo_set)
 
 
 def _show_stored(files: Any) -> None:

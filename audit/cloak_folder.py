@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from audit.cloak_jobs import cloak_of
 from audit.errors import Interrupted, UserError
 from audit.experiment import Experiment
-from audit.folders import cache_folder, disk_errors, private_folder, write_jsonl
+from audit.folders import cache_folder, disk_errors, private_folder, require_place, write_jsonl
 from audit.preparation import (
     bundled_people,
     known_faces,
@@ -68,21 +68,24 @@ def _cloak_folder(
 ) -> list[dict[str, Any]]:
     from cloaker.device import resolve
     from cloaker.networks import registry
+    from datasets import photoset
 
     device = resolve(experiment.device)
+    cloak, networks = _cloak(experiment, device)
+    require_place(out)
     with (
         _one_folder_per_person(photos) as root,
         _one_folder_per_person(towards or photos) as others,
         _workers(ray, device) as work,
     ):
         _refuse_to_replace(root, out)
+        photoset.require_people(others)
         photo_set = _load(root, experiment, device, progress)
         require_photos(photo_set)
         targets = load_photos(others, device, progress) if towards else None
         refuse_bundled_networks(photo_set, experiment.network)
-        networks = [registry.load(name, device) for name in experiment.network]
         judges = [registry.load(name, device) for name in _judges(experiment, photo_set)]
-        cloaks = _Cloaks(photo_set, targets, out, experiment, networks, judges, progress)
+        cloaks = _Cloaks(photo_set, targets, out, cloak, networks, judges, progress)
         told = private_folder(out) / "cloaks.jsonl"
         told.unlink(missing_ok=True)  # it would tell of files that are replaced now
         cloaked = cloaks.make(device, work)
@@ -92,10 +95,25 @@ def _cloak_folder(
     ]
 
 
+def _cloak(experiment: Experiment, device: str) -> tuple[Cloak, list["EmbeddingNetwork"]]:
+    """Return the cloak and its networks; raises UserError for one that there isn't."""
+    from cloaker.networks import registry
+
+    cloaked = [arm for arm in experiment.arms() if not arm.is_control]
+    if not cloaked:
+        raise UserError(
+            "level none cloaks nothing.", expected="--level with one of the system's levels"
+        )
+    networks = [registry.load(name, device) for name in experiment.network]
+    weights = {network.name: network.weights_sha256 for network in networks}
+    return cloak_of(experiment, cloaked[0], weights), networks
+
+
 @contextmanager
 def _one_folder_per_person(photos: Path) -> Iterator[Path]:
     """Yield the folder itself, or one that holds it where the photos stand in it directly."""
-    if not photos.is_dir() or any(path.is_dir() for path in photos.iterdir()):
+    there = list(photos.iterdir()) if photos.is_dir() else []
+    if not there or any(path.is_dir() for path in there):
         yield photos
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -165,7 +183,7 @@ class _Cloaks:
     photo_set: PhotoSet
     targets: PhotoSet | None
     out: Path
-    experiment: Experiment
+    cloak: Cloak
     networks: Sequence["EmbeddingNetwork"]
     judges: Sequence["EmbeddingNetwork"]
     progress: Progress
@@ -180,7 +198,7 @@ class _Cloaks:
         orders = {person: self._order(person, everybody, device) for person in everybody}
         with self.progress.stage("steps of cloaking", 0) as advance, disk_errors(self.out):
             cloaked = cloak_people(
-                self._cloak(),
+                self.cloak,
                 self.networks,
                 list(orders.values()),
                 read=photo_files.pixels,
@@ -200,11 +218,6 @@ class _Cloaks:
         others = {who: photos for who, photos in everybody.items() if who != person}
         folder, names = _swept(self.out / person), _names(everybody[person])
         return Order(everybody[person], self._candidates(others, device), folder, names=names)
-
-    def _cloak(self) -> Cloak:
-        _, arm = self.experiment.arms()
-        weights = {network.name: network.weights_sha256 for network in self.networks}
-        return cloak_of(self.experiment, arm, weights)
 
     def _candidates(self, others: People, device: str) -> People:
         if self.targets:

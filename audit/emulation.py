@@ -1,5 +1,6 @@
 """`audit emulate`: a service's wire protocol on this machine, for rehearsals."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ def serve(
     """Serve until interrupted; the first line on stdout is `listening on URL`."""
     from providers.emulators import server
 
+    server.require_known(provider)
     if knows_generated_only(network):
         typer.echo(
             f"{network} knows only the bundled generated faces: on photos of real people its "
@@ -60,6 +62,6 @@ def parse_rate(text: str) -> Rate:
         rate = Rate(int(calls), float(seconds))
     except ValueError:
         rate = Rate(0, 0)
-    if rate.calls < 1 or rate.per_s <= 0:
+    if rate.calls < 1 or not 0 < rate.per_s < math.inf:
         raise UserError(f"--rate {text!r} is no rate.", expected="CALLS/SECONDS, such as 20/60")
     return rate

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from audit import cloak_jobs, cloaks, manifest, preparation, results, stores, trained
 from audit.errors import Interrupted, UserError
 from audit.experiment import Experiment
-from audit.folders import private_folder, write_whole
+from audit.folders import private_folder, require_place, write_whole
 from audit.preparation import Prepared
 from audit.progress import Progress
 from audit.types import Arm, CloakedPhoto, Photo, PhotoSet, Role
@@ -94,11 +94,12 @@ def _evaluate(request: Request, progress: Progress) -> list[Row]:
     from cloaker.networks import registry
 
     experiment = preparation.with_bundled_people(request.experiment, progress)
+    names = list(dict.fromkeys((*experiment.network, *request.judges)))
     device = resolve(experiment.device)
     _check(experiment)
-    names = list(dict.fromkeys((*experiment.network, *request.judges)))
-    experiment, prepared = _prepared(experiment, names, request.protected, progress)
+    require_place(request.out)
     networks = {name: registry.load(name, device) for name in names}
+    experiment, prepared = _prepared(experiment, names, request.protected, progress)
     private_folder(request.out)
     arms = list(_arms(experiment, prepared, networks, request.out, device, progress))
     tables = _judged(prepared, arms, networks, device, progress)

@@ -10,10 +10,13 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_validator,
 )
 
+from audit import wrong_values
 from audit.arms import SAY_THE_SAME, ArmChoice, Chain, Fraction, by_transform, controls
 from audit.errors import UserError
 from audit.types import Arm, Game, Targets
@@ -36,6 +39,17 @@ def _one(names: object) -> object:
             raise ValueError("one recogniser an experiment; a study runs once for each")
         return names[0]
     return names
+
+
+def _size(value: object, read: ValidatorFunctionWrapHandler) -> float:
+    """Read a number of photos, or a share of them."""
+    try:
+        size: float = read(value)
+    except ValidationError:
+        size = 0
+    if not (size >= 2 if isinstance(size, int) else 0 < size < 1):
+        raise ValueError("give a number of photos, 2 or more, or a fraction between 0 and 1")
+    return size
 
 
 class Experiment(BaseModel):
@@ -70,7 +84,7 @@ class Experiment(BaseModel):
 
     photos: Path | None = None
     person: tuple[str, ...] = ()
-    train: Annotated[int, Field(ge=2)] | Annotated[float, Field(gt=0, lt=1)] = 0.7
+    train: Annotated[int | float, WrapValidator(_size)] = 0.7
     probes: Annotated[int, Field(ge=1)] | None = None
     decoys: Annotated[int, Field(ge=1)] | None = None
     decoy_photos: Annotated[int, Field(ge=1)] | None = None
@@ -206,26 +220,12 @@ def resolve(file: Path | None, given: dict[str, Any]) -> Experiment:
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(sorted({_problem(dict(item)) for item in error.errors()}))
+        seen, expected = wrong_values.told(error)
         raise UserError(
-            f"the experiment can't be run as given: {problems}.",
-            expected="the options of `audit run --help`, under the same names in a TOML file",
+            f"the experiment can't be run as given: {seen}.",
+            expected=expected,
+            remedy="`audit run --help` has every option; a TOML file has them under the same names",
         ) from None
-
-
-def _problem(item: dict[str, Any]) -> str:
-    location = item["loc"]
-    if not location:
-        return str(item["msg"]).removeprefix("Value error, ")
-    key, where = location[0], ""
-    if key == "arm" and len(location) > 2:
-        key, where = location[2], f" in [[arm]] {location[1] + 1}"
-    if item["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{where}"
-    if item["type"] == "missing":
-        return f"{key} is missing{where}"
-    said = str(item["msg"]).removeprefix("Value error, ")
-    return f"{key} = {item['input']!r}{where}: {said}"
 
 
 def read_toml(file: Path) -> dict[str, Any]:

@@ -64,6 +64,28 @@ def private_folder(path: Path) -> Path:
     return path
 
 
+def require_place(path: Path) -> None:
+    """Raise UserError where no folder can be, before the work of which the result would go there."""
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise UserError(
+            f"{path} can't be made: {there} is a file.",
+            expected="a folder, or a place where one can be made",
+            remedy="name another place",
+        )
+
+
+def existing_folder(path: Path) -> Path:
+    """Return a folder of runs; raises UserError if there is none."""
+    if not path.is_dir():
+        raise UserError(
+            f"there is no folder {path}.",
+            expected="the folder of all run folders: --runs DIR, or AUDIT_RUNS",
+            remedy="`audit run --provider mock` makes it, and a run in it",
+        )
+    return path
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that a reader, or a crash, sees the old text or the new, never a part."""
     with disk_errors(path):
@@ -223,6 +245,7 @@ def new_run(runs: Path, run_id: str) -> RunFolder:
             f"--out {run_id!r} can't be a run id.",
             expected="letters, digits, '.', '_' and '-', 80 at most, a letter or digit first",
         )
+    require_place(runs)
     folder = RunFolder(runs / run_id)
     if folder.experiment.exists():
         raise UserError(

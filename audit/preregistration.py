@@ -16,7 +16,7 @@ import tomli_w
 from audit.clock import utc
 from audit.errors import UserError
 from audit.experiment import Experiment, read_toml, to_toml
-from audit.folders import RunFolder, sha256_of, write_whole
+from audit.folders import RunFolder, require_place, sha256_of, write_whole
 from audit.preparation import Prepared
 from audit.types import FREE_OF_LOCK, Arm, experiment_hash, roles_hash
 
@@ -39,11 +39,7 @@ def lock(
 
     Raises UserError for a claim that can't be read, or if the file is there already.
     """
-    if file.exists():
-        raise UserError(
-            f"{file} exists already, and a lock is written once.",
-            remedy="choose another name, or delete the file if nothing was run under it",
-        )
+    require_new(file)
     told = [claim(text, experiment.arms()) for text in claims]
     content = {
         "schema": _SCHEMA,
@@ -55,6 +51,16 @@ def lock(
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, tomli_w.dumps(content))
     return {"lock": str(file), "sha256": sha256_of(file)}
+
+
+def require_new(file: Path) -> None:
+    """Raise UserError if a lock can't be written here: it is there already, or nothing can be."""
+    if file.exists():
+        raise UserError(
+            f"{file} exists already, and a lock is written once.",
+            remedy="choose another name, or delete the file if nothing was run under it",
+        )
+    require_place(file.parent)
 
 
 def claim(text: str, arms: Sequence[Arm]) -> dict[str, str | float]:

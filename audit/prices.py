@@ -1,12 +1,43 @@
 """A user's own prices and rates in place of those that came with the program."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from audit import wrong_values
 from audit.errors import UserError
 from audit.experiment import read_toml
 from providers.base import Capabilities
+
+_Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=1)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Rate(_Table):
+    calls: _Count
+    per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Tier(_Table):
+    rates: tuple[_Rate, ...]
+    usd_per_call: _Usd
+    calls_per_month: _Count | None = None
+    concurrency: _Count | None = None
+    operation_rates: Mapping[str, tuple[_Rate, ...]] = {}
+    operation_usd: Mapping[str, _Usd] = {}
+
+
+class _Prices(_Table):
+    priced_on: date
+    tiers: Mapping[str, _Tier]
 
 
 def override(capabilities: Capabilities, file: Path) -> Capabilities:
@@ -19,17 +50,29 @@ def override(capabilities: Capabilities, file: Path) -> Capabilities:
 
     table = read_toml(file)
     try:
-        priced_on, own = str(table.pop("priced_on")), tiers(table.pop("tiers"))
-        _refuse_unknown(table)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        known = _Prices.model_validate(_spelled_out(table))
+    except ValidationError as error:
+        seen, expected = wrong_values.told(error)
         raise UserError(
-            f"{file} is no price table: {error}.",
-            expected='priced_on = "YYYY-MM-DD" and [tiers.NAME] with rates and usd_per_call, '
-            "as in the files of providers/capabilities",
+            f"{file} is no price table: {seen}.",
+            expected=expected
+            or 'priced_on = "YYYY-MM-DD" and [tiers.NAME] with rates and usd_per_call',
+            remedy="mend that place, after the files of providers/capabilities",
         ) from None
-    return replace(capabilities, priced_on=priced_on, tiers={**capabilities.tiers, **own})
+    own = tiers(known.model_dump()["tiers"])
+    return replace(
+        capabilities, priced_on=known.priced_on.isoformat(), tiers={**capabilities.tiers, **own}
+    )
 
 
-def _refuse_unknown(keys: Iterable[str]) -> None:
-    for key in keys:
-        raise ValueError(f"unknown key {key!r}")
+def _spelled_out(table: Mapping[str, object]) -> dict[str, object]:
+    """Return a price table in which a tier that is the `same_as` another has what that has."""
+    rows = table.get("tiers")
+    if not isinstance(rows, Mapping):
+        return dict(table)
+    same = {
+        name: row["same_as"]
+        for name, row in rows.items()
+        if isinstance(row, Mapping) and row.get("same_as") in rows
+    }
+    return {**table, "tiers": {name: rows[same.get(name, name)] for name in rows}}

@@ -28,8 +28,11 @@ def checked(old: RunFolder, given: Mapping[str, Any]) -> tuple[Experiment, Prepa
     Raises UserError naming a photo or cloaked file that is missing or has changed, or a setting
     that a rerun can't have.
     """
+    from cloaker.device import resolve as resolve_device
+
     experiment = _experiment(old, given)
     services.check(experiment)
+    resolve_device(experiment.device)
     generated = bool(manifest.read(old).get("photo_set_generated"))
     prepared = preparation.restore(old, experiment, generated=generated)
     for photo in prepared.photo_set.photos:

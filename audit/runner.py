@@ -109,8 +109,8 @@ def _service(experiment: Experiment) -> Service:
 
 def _checked(experiment: Experiment, progress: Progress) -> tuple[Experiment, Prepared]:
     """Check everything that can be known before a run begins."""
-    experiment = preparation.with_bundled_people(experiment, progress)
     services.check(experiment)
+    experiment = preparation.with_bundled_people(experiment, progress)
     _check_cloaks(experiment)
     prepared = preparation.prepare(experiment, progress)
     check_sizes(services.capabilities_of(experiment), prepared.split)

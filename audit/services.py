@@ -66,10 +66,13 @@ def _region(capabilities: Capabilities, experiment: Experiment) -> str | None:
 
 
 def check(experiment: Experiment) -> None:
-    """Raise UserError for a service, tier, price table or way of matching that does not exist."""
-    tier_of(experiment)
+    """Raise UserError for a service, emulator, tier, price table or matching that there isn't."""
     if experiment.is_emulated:
+        from providers.emulators import server
+
+        server.require_known(experiment.service)
         matching(experiment.matching)
+    tier_of(experiment)
 
 
 def check_keys(experiment: Experiment) -> None:

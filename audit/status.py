@@ -10,7 +10,7 @@ from typing import Any
 
 from audit import manifest
 from audit.errors import UserError
-from audit.folders import RunFolder, find_run, list_runs
+from audit.folders import RunFolder, existing_folder, find_run, list_runs
 from audit.progress import duration
 
 Ask = Callable[[str, str], Sequence[tuple[Any, ...]]]
@@ -27,7 +27,7 @@ def chosen(runs: Path, run: str | None) -> RunFolder:
     """Return the named run, or the latest one; raises UserError when there is none."""
     if run:
         return find_run(runs, run)
-    folders = list_runs(runs)
+    folders = list_runs(existing_folder(runs))
     if not folders:
         raise UserError(
             f"there is no run in {runs}.", remedy="`audit run --provider mock` makes one"

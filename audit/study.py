@@ -87,13 +87,13 @@ def read(
     told = read_toml(_FOLDER / f"{name}.toml")
     common = {key: value for key, value in told.items() if key not in _ABOUT_STUDY}
     common |= told.get("small", {}) if small else {}
-    settings = common.get("set", [])
+    settings = common.pop("set", [])
     common |= (read_toml(file) if file else {}) | dict(given)
-    more = common.pop("set", settings)
+    more = _several(common.pop("set", ()))
     runs = [
         run
         for table in told.get("run", [{"name": ""}])
-        for run in _runs(table, common, (settings, more if more is not settings else ()), small)
+        for run in _runs(table, common, (settings, more), small)
     ]
     findings, absent = told.get("finding", []), told.get("absent", [])
     return Study(name, told.get("paper", name), small, tuple(runs), findings, absent)

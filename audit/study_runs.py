@@ -55,7 +55,12 @@ def _with_people(experiment: Experiment, learners: int, progress: Progress) -> E
 
 
 def _check(study: Study) -> None:
-    """Raise UserError for a study that compares trackers, at a service whose network is its own."""
+    """Raise UserError for a service, tier or prices that there aren't, before networks are trained.
+
+    Also for a study that compares trackers, at a service whose network is its own.
+    """
+    for run in study.runs:
+        services.check(run.experiment)
     for run in study.runs if not study.is_one_experiment else ():
         if not services.recognises_here(run.experiment):
             raise UserError(

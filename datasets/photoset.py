@@ -163,6 +163,11 @@ def _files(root: Path) -> tuple[list[tuple[str, Path]], list[Rejection]]:
     return sorted(files), rejections
 
 
+def require_people(root: Path) -> None:
+    """Raise UserError for what is no folder of people's folders, before a photo is looked at."""
+    _files(root)
+
+
 def _top(root: Path) -> list[Path]:
     try:
         return _visible(root)

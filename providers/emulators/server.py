@@ -156,6 +156,14 @@ def running(
             thread.join()
 
 
+def require_known(provider: str) -> None:
+    """Raise UserError for a service that has no emulator."""
+    if provider not in _SERVICES:
+        raise UserError(
+            f"there is no emulator of {provider!r}.", expected=f"one of: {', '.join(_SERVICES)}"
+        )
+
+
 @contextlib.contextmanager
 def _prepared(
     provider: str,
@@ -165,10 +173,7 @@ def _prepared(
     port: int,
     options: Options | None,
 ) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
-    if provider not in _SERVICES:
-        raise UserError(
-            f"There is no emulator of {provider!r}.", expected=f"one of: {', '.join(_SERVICES)}"
-        )
+    require_known(provider)
     options = options or Options()
     with contextlib.closing(_listen(host, port)) as listener:
         module, emulator = _SERVICES[provider]

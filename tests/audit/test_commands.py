@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import requests
 from PIL import Image
 
+from audit import doctor as checks
 from cloaker.networks import bundled
 from cloaker.recogniser import LocalRecogniser
 from datasets import generated
@@ -186,13 +188,15 @@ def test_emulate_tells_its_address_first_and_answers_as_the_service_does(
 
 
 def test_doctor_tells_what_is_missing(audit_here: Audit) -> None:
-    rows = json.loads(audit_here("doctor", "--provider", "azure", "--json").stdout)
+    done = audit_here("doctor", "--provider", "azure", "--json")
 
-    checks = {row["check"]: row for row in rows}
-    assert checks["azure: keys"]["ok"] == "no"
-    assert "AZURE_FACE_KEY" in checks["azure: keys"]["seen"]
-    assert checks["weights of real networks"]["ok"] == "no"
-    assert "audit weights" in checks["weights of real networks"]["to do"]
+    assert done.returncode == 2
+    assert "2 of 4 checks failed: weights of real networks, azure: keys." in done.stderr
+    rows = {row["check"]: row for row in json.loads(done.stdout)}
+    assert rows["azure: keys"]["ok"] == "no"
+    assert "AZURE_FACE_KEY" in rows["azure: keys"]["seen"]
+    assert rows["weights of real networks"]["ok"] == "no"
+    assert "audit weights" in rows["weights of real networks"]["to do"]
 
 
 @pytest.mark.parametrize("gated", [True, False])
@@ -208,14 +212,27 @@ def test_doctor_asks_whether_identification_is_approved(
             *("doctor", "--provider", "azure", "--json"),
             AZURE_FACE_ENDPOINT=endpoint,
             AZURE_FACE_KEY="planted",
-        ).stdout
+        )
 
-    checks = {row["check"]: row for row in json.loads(told)}
-    assert checks["azure: keys"]["ok"] == "ok"
-    assert checks["quota of tier F0"]["seen"].startswith("30000 of 30000 calls are left")
-    assert checks["azure: approval"]["ok"] == ("no" if gated else "ok")
-    assert ("https://aka.ms/facerecognition" in checks["azure: approval"]["seen"]) == gated
-    assert "planted" not in told
+    rows = {row["check"]: row for row in json.loads(told.stdout)}
+    assert told.returncode == (4 if gated else 2)  # the weights of real networks are missing too
+    assert rows["azure: keys"]["ok"] == "ok"
+    assert rows["quota of tier F0"]["seen"].startswith("30000 of 30000 calls are left")
+    assert rows["azure: approval"]["ok"] == ("no" if gated else "ok")
+    assert ("https://aka.ms/facerecognition" in rows["azure: approval"]["seen"]) == gated
+    assert "planted" not in told.stdout + told.stderr
+
+
+def test_doctor_ends_well_where_nothing_is_missing(
+    audit_here: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [replace(check, good=True) for check in checks.check(None)]
+    monkeypatch.setattr(checks, "check", lambda _: found)
+
+    done = audit_here("doctor", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert {row["ok"] for row in json.loads(done.stdout)} == {"ok"}
 
 
 def test_weights_list_names_every_network(audit_here: Audit) -> None:
