@@ -120,8 +120,11 @@ def test_fawkes_points_where_its_paper_does(runs: Path) -> None:
 
 @pytest.mark.usefixtures("without_reports")
 def test_faceoff_points_where_its_paper_does(runs: Path) -> None:
+    """That training against attacks helps the tracker needs more than its 18 photos here."""
     folder = study_in_small(runs, "faceoff-2021")
-    assert set(verdicts(folder).values()) <= TRUE
+    *shown, trained = (row["holds"] for row in table(folder, "findings"))
+    assert set(shown) <= TRUE
+    assert trained in {*TRUE, "no difference seen"}
     rows = [row for row in table(folder, "published") if row["run"] == "amplified"]
     assert {(row["table"], row["service"], row["quantity"]) for row in rows} == {
         ("Table 5", service, "top3_share") for service in ("azure", "facepp", "rekognition")
