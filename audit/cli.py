@@ -178,7 +178,9 @@ def report(run: RUN, runs: RUNS = DEFAULT_RUNS, quiet: QUIET = False) -> None:
 @command(app)
 def export(
     run: RUN,
-    format: Annotated[str, typer.Option(help="csv, parquet or jsonl.")] = "csv",  # noqa: A002
+    format: Annotated[  # noqa: A002 - the option is called so
+        str, typer.Option(help="csv, parquet or jsonl.")
+    ] = "csv",
     to: Annotated[Path | None, typer.Option(help="The folder for the tables. [RUN/export]")] = None,
     runs: RUNS = DEFAULT_RUNS,
     quiet: QUIET = False,

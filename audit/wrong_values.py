@@ -1,6 +1,6 @@
 """What pydantic refuses, in words of ours: which key has which value, and what it may have."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -34,7 +34,11 @@ _KINDS: Mapping[str, str] = {
 def told(error: ValidationError) -> tuple[str, str]:
     """Return what was seen, and what was expected of it ("" where what was seen says it)."""
     found = [_told(dict(item)) for item in error.errors()]
-    return tuple("; ".join(sorted({*texts} - {""})) for texts in zip(*found, strict=True))  # type: ignore[return-value]
+    return _listed(seen for seen, _ in found), _listed(expected for _, expected in found)
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return "; ".join(sorted({*texts} - {""}))
 
 
 def _told(item: Mapping[str, Any]) -> tuple[str, str]:

@@ -154,11 +154,11 @@ def test_facecure_points_where_its_paper_does(runs: Path, monkeypatch: pytest.Mo
     """
     start, begun = runner.start, list[str]()
 
-    def once(*arguments: object, **keywords: object) -> object:
+    def once(*arguments: Any, **keywords: Any) -> object:
         if begun:
             raise Stopped("the power is gone.")
         begun.append(str(arguments[2]))
-        return start(*arguments, **keywords)  # type: ignore[arg-type]
+        return start(*arguments, **keywords)
 
     options = ("run", "--study", "facecure-2022", "--small", "--runs", str(runs), "--quiet")
     with monkeypatch.context() as patch:
