@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.command_line import figures_left_out, invoke
+
 # A busy machine is no fault of what is tested.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
@@ -46,6 +48,24 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def people(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of generated people with as many photos as the module's PEOPLE says."""
+    from datasets import generated
+
+    folder = tmp_path_factory.mktemp("people")
+    photos = request.module.PEOPLE
+    generated.write_people(folder, len(photos), photos.__getitem__)
+    return folder
+
+
+@pytest.fixture
+def without_figures() -> Iterator[None]:
+    """Leave out the figures of reports."""
+    with figures_left_out():
+        yield
+
+
 @pytest.fixture
 def audit(tmp_path: Path) -> Audit:
     """Return a function that runs the command line in an empty folder, as a user would."""
@@ -68,19 +88,8 @@ def audit(tmp_path: Path) -> Audit:
 @pytest.fixture
 def audit_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Audit:
     """Return the same command line called in this process: torch is imported once for all."""
-    from typer.testing import CliRunner
-
-    from audit.cli import app
-
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-        result = CliRunner().invoke(app, [*map(str, arguments)], env=environment)
-        return subprocess.CompletedProcess(
-            arguments, result.exit_code, result.stdout, result.stderr
-        )
-
-    return call
+    return invoke
 
 
 @pytest.fixture

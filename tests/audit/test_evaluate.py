@@ -1,6 +1,5 @@
 """`audit evaluate` on bundled people: sane in both directions, complete, refusing what can't be."""
 
-import csv
 import json
 import subprocess
 from collections.abc import Callable
@@ -9,27 +8,17 @@ from typing import Any
 
 import pytest
 
-from datasets import generated
+from tests.command_line import called
+from tests.readers import rows
 
 Audit = Callable[..., subprocess.CompletedProcess[str]]
-PEOPLE, PHOTOS = 8, 6
+PEOPLE = [6] * 8
 SELECT = ("--protected", "2", "--seed", "1")
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("people")
-    generated.write_people(folder, PEOPLE, lambda _: PHOTOS)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def tables(people: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     """One evaluation for all tests: noise and a real cloak, cloaked on one network, judged by two."""
-    from typer.testing import CliRunner
-
-    from audit.cli import app
-
     out = tmp_path_factory.mktemp("out") / "evaluation"
     command = [
         *("evaluate", str(people), "--out", str(out), *SELECT, "--json", "--quiet"),
@@ -37,12 +26,9 @@ def tables(people: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         *("--system", "noise-gaussian", "--system", "fawkes-1.0", "--level", "high"),
         *("--set", "steps=40"),
     ]
-    done = CliRunner().invoke(app, command)
-    assert done.exit_code == 0, done.output
-    found: dict[str, list[Any]] = {"printed": json.loads(done.stdout), "out": [out]}
+    found: dict[str, list[Any]] = {"printed": json.loads(called(*command)), "out": [out]}
     for file in out.glob("*.csv"):
-        with file.open(encoding="utf-8", newline="") as text:
-            found[file.stem] = list(csv.DictReader(text))
+        found[file.stem] = rows(file)
     return found
 
 

@@ -71,6 +71,7 @@ def test_what_is_no_lock_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "nothing.toml")
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_run_is_held_to_its_lock(audit_here: Audit, tmp_path: Path) -> None:
     generated.write_people(tmp_path / "people", 3, lambda person: 8 if person == 0 else 3)
     arguments = [

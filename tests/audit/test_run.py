@@ -1,16 +1,14 @@
 """The main job from photos to report, against the emulator, through the command line."""
 
-import csv
 import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from audit.types import Observation
-from datasets import generated
+from tests.readers import jsonl, rows
 
 Audit = Callable[..., subprocess.CompletedProcess[str]]
 PEOPLE = [9, 3, 3, 3, 3]
@@ -21,27 +19,11 @@ SUMMARY = (
 )
 
 
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("people")
-    generated.write_people(folder, len(PEOPLE), PEOPLE.__getitem__)
-    return folder
-
-
 def arguments(people: Path, *more: str) -> list[str]:
     return [
         *("--provider", "azure", "--emulate", "--photos", str(people), "--person", "person-000"),
         *("--train", "6", "--decoys", "3", *more),
     ]
-
-
-def rows(file: Path) -> list[dict[str, str]]:
-    with file.open(encoding="utf-8", newline="") as text:
-        return list(csv.DictReader(text))
-
-
-def jsonl(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def test_a_run_goes_from_photos_to_report(audit_here: Audit, tmp_path: Path, people: Path) -> None:
@@ -81,6 +63,7 @@ def test_a_run_goes_from_photos_to_report(audit_here: Audit, tmp_path: Path, peo
     assert set(manifest["weights"]) == {"bundled-conv", "bundled-mixer"}
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_only_the_person_s_training_photos_are_cloaked(
     audit_here: Audit, tmp_path: Path, people: Path
 ) -> None:
@@ -95,6 +78,7 @@ def test_only_the_person_s_training_photos_are_cloaked(
     assert {path.stem for path in (run / "cloaked").glob("*.png")} == cloaked
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_evade_cloaks_the_probes_and_enrols_clean_photos(
     audit_here: Audit, tmp_path: Path, people: Path
 ) -> None:
@@ -112,6 +96,7 @@ def test_evade_cloaks_the_probes_and_enrols_clean_photos(
     assert all(scores["control", probe] != scores["fawkes-0.3-min", probe] for probe in probes)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_the_plan_tells_the_calls_that_the_run_then_makes(
     audit_here: Audit, tmp_path: Path, people: Path
 ) -> None:
@@ -170,6 +155,7 @@ def test_the_bundled_people_are_enough_for_a_run_without_any_photo(
     assert "gone already" not in audit_here("purge", "mock").stdout
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_resumed_run_uses_the_cloaks_that_it_made(
     audit_here: Audit, tmp_path: Path, people: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,6 +137,7 @@ def test_more_photos_of_a_person_than_a_service_takes_are_refused() -> None:
         plan.check_sizes(registry.capabilities("rekognition", "users"), split)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_run_keeps_its_own_prices(
     audit_here: Audit, tmp_path: Path, priced: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

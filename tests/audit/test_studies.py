@@ -1,6 +1,5 @@
 """The papers' studies in small on the bundled people, each beside what its paper found."""
 
-import csv
 import json
 import subprocess
 from collections.abc import Callable
@@ -8,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 import reports
 from audit import embedding_map, runner, study
-from audit.cli import app
 from audit.errors import Stopped, UserError
 from audit.experiment import resolve
 from audit.progress import Progress
 from audit.study_training import with_people_left
 from datasets import generated
 from reports.published_results import read_study
+from tests.command_line import called, invoke
+from tests.readers import jsonl, rows
 
 Rows = list[dict[str, str]]
 Audit = Callable[..., subprocess.CompletedProcess[str]]
@@ -27,23 +26,12 @@ OF_SEVERAL = ["facecure-2022", "faceoff-2021", "fawkes-2020", "ulixes-2022"]
 
 
 def table(folder: Path, name: str) -> Rows:
-    with (folder / "tables" / f"{name}.csv").open(encoding="utf-8") as text:
-        return list(csv.DictReader(text))
-
-
-def jsonl(file: Path) -> Rows:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return rows(folder / "tables" / f"{name}.csv")
 
 
 def manifest(runs: Path, run: str) -> dict[str, Any]:
     text = (runs / run / "manifest.json").read_text(encoding="utf-8")
     return dict(json.loads(text))
-
-
-def call(*arguments: str) -> str:
-    done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == 0, done.output
-    return done.stdout
 
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -66,7 +54,7 @@ def study_in_small(runs: Path, name: str) -> Path:
     folder = runs / "studies" / name
     if not (folder / "index.html").exists():
         options = ("--small", "--runs", str(runs), "--out", name, "--quiet")
-        assert call("run", "--study", name, *options).splitlines()[-1] == str(folder)
+        assert called("run", "--study", name, *options).splitlines()[-1] == str(folder)
     return folder
 
 
@@ -163,7 +151,7 @@ def test_facecure_points_where_its_paper_does(runs: Path, monkeypatch: pytest.Mo
     options = ("run", "--study", "facecure-2022", "--small", "--runs", str(runs), "--quiet")
     with monkeypatch.context() as patch:
         patch.setattr(runner, "start", once)
-        assert CliRunner().invoke(app, [*options, "--out", "facecure-2022"]).exit_code == 3
+        assert invoke(*options, "--out", "facecure-2022").returncode == 3
     first = runs / "facecure-2022.same-network" / "observations.csv"
     before = first.stat().st_mtime_ns
     assert begun == ["facecure-2022.same-network"]
@@ -184,16 +172,16 @@ def test_facecure_points_where_its_paper_does(runs: Path, monkeypatch: pytest.Mo
     assert "The small form" in page
     assert "http-equiv" in page
     index = (folder / "index.html").read_bytes()
-    call("report", "facecure-2022", "--runs", str(runs))
+    called("report", "facecure-2022", "--runs", str(runs))
     assert (folder / "index.html").read_bytes() == index
 
 
 def test_another_study_under_the_same_name_is_refused(runs: Path) -> None:
     study_in_small(runs, "facecure-2022")
     options = ("--study", "facecure-2022", "--small", "--runs", str(runs), "--seed", "5")
-    done = CliRunner().invoke(app, ["run", *options, "--out", "facecure-2022"])
-    assert done.exit_code == 2
-    assert "exists already, with other settings" in done.output
+    done = invoke("run", *options, "--out", "facecure-2022")
+    assert done.returncode == 2
+    assert "exists already, with other settings" in done.stderr
 
 
 def test_noise_as_visible_as_a_cloak_protects_nobody_and_a_cloak_on_its_own_network_does(
@@ -211,7 +199,7 @@ def test_noise_as_visible_as_a_cloak_protects_nobody_and_a_cloak_on_its_own_netw
     )
     sizes = "train = 6\nprobes = 6\ndecoys = 20\ndecoy_photos = 2\n"
     file.write_text(f'provider = "local"\nrecogniser = "bundled-mixer"\n{sizes}{arms}')
-    call("run", "--experiment", str(file), "--runs", str(runs), "--out", "sanity", "--quiet")
+    called("run", "--experiment", str(file), "--runs", str(runs), "--out", "sanity", "--quiet")
 
     rows = {row["arm"]: row for row in table(runs / "sanity" / "report", "summary")}
     rate = {name: float(row["protection_success_rate"]) for name, row in rows.items()}
@@ -223,7 +211,7 @@ def test_noise_as_visible_as_a_cloak_protects_nobody_and_a_cloak_on_its_own_netw
 
 
 def test_a_study_s_plan_is_the_sum_of_its_runs() -> None:
-    text = call("plan", "--study", "faceoff-2021", "--small", "--json", "--quiet")
+    text = called("plan", "--study", "faceoff-2021", "--small", "--json", "--quiet")
     *each, total = json.loads(text)
     assert [row["run"] for row in each] == [
         "same-network",

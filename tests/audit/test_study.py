@@ -1,7 +1,6 @@
 """Built-in studies: their arms, and one of them in small on generated people."""
 
 import csv
-import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,8 @@ from audit.errors import UserError
 from audit.experiment import Experiment, read_toml, resolve, to_toml
 from audit.types import Targets
 from datasets import generated
+from tests.command_line import called, figures_left_out
+from tests.readers import jsonl
 
 Audit = Callable[..., subprocess.CompletedProcess[str]]
 PEOPLE = [15, 4, 4, 4, 4, 4]
@@ -33,10 +34,6 @@ ARM = {"system": "fawkes-0.3", "level": "min"}
 def uva(given: dict[str, Any], file: Path | None = None) -> Experiment:
     [run] = study.read("uva-2021", given, file).runs
     return run.experiment
-
-
-def jsonl(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def test_the_amsterdam_study_has_the_arms_of_its_tables(tmp_path: Path) -> None:
@@ -81,17 +78,9 @@ def study_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fast = ("--set", "steps=12", "--set", "learning_rate=40")
     people = ("--photos", str(folder / "people"), "--person", "person-000")
     where = ("--runs", str(folder), "--out", "uva", "--quiet")
-    called("run", "--study", "uva-2021", "--emulate", *people, *small, *fast, *where)
+    with figures_left_out():
+        called("run", "--study", "uva-2021", "--emulate", *people, *small, *fast, *where)
     return folder / "uva"
-
-
-def called(*arguments: str) -> None:
-    from typer.testing import CliRunner
-
-    from audit.cli import app
-
-    done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == 0, done.output
 
 
 def test_half_an_arm_has_the_very_files_of_the_whole_one(study_run: Path) -> None:
@@ -148,6 +137,7 @@ def test_the_study_stands_beside_its_paper(study_run: Path) -> None:
     assert set(holds.values()) == {"yes", "points that way"}
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_study_goes_on_with_its_files_when_it_is_resumed(study_run: Path) -> None:
     before = (study_run / "observations.csv").read_bytes()
     called("resume", str(study_run), "--runs", str(study_run.parent), "--quiet")

@@ -8,18 +8,13 @@ from typing import Any
 
 import pytest
 
-from datasets import generated
+from tests.readers import jsonl
+
+pytestmark = pytest.mark.usefixtures("without_figures")
 
 Audit = Callable[..., subprocess.CompletedProcess[str]]
 PEOPLE = [6, 2, 2, 2]
 DECOYS = {"person-001", "person-002", "person-003"}
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("people")
-    generated.write_people(folder, len(PEOPLE), PEOPLE.__getitem__)
-    return folder
 
 
 def arguments(people: Path, *more: str) -> list[str]:
@@ -30,8 +25,7 @@ def arguments(people: Path, *more: str) -> list[str]:
 
 
 def cloaked(run: Path) -> list[dict[str, Any]]:
-    text = (run / "cloaked" / "cloaks.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
+    return jsonl(run / "cloaked" / "cloaks.jsonl")
 
 
 def test_others_photos_are_changed_for_the_person_in_a_gallery_of_their_own(

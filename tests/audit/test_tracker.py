@@ -11,34 +11,23 @@ import pytest
 from audit.folders import cache_folder
 from cloaker.networks import registry
 from cloaker.trackers import installed
-from datasets import generated
+from tests.command_line import called
+
+pytestmark = pytest.mark.usefixtures("without_figures")
 
 Audit = Callable[..., subprocess.CompletedProcess[str]]
 
-PEOPLE, PHOTOS = 13, 4
+PEOPLE = [4] * 13
 PROTECTED = ("person-000", "person-001", "person-002")
 NAME = "conv-adaptive"
 
 
 def run(*arguments: object) -> Any:
-    from typer.testing import CliRunner
-
-    from audit.cli import app
-
-    done = CliRunner().invoke(app, [*map(str, arguments)])
-    assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)
+    return json.loads(called(*arguments))
 
 
 def each(option: str, names: tuple[str, ...]) -> list[str]:
     return [part for name in names for part in (option, name)]
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("people")
-    generated.write_people(folder, PEOPLE, lambda _: PHOTOS)
-    return folder
 
 
 @pytest.fixture(scope="module")

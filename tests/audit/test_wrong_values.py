@@ -12,19 +12,12 @@ from audit.errors import UserError
 from audit.experiment import resolve
 from audit.prices import override
 from audit.study import read
-from datasets import generated
 from providers import registry
 
 Audit = Callable[..., subprocess.CompletedProcess[str]]
+PEOPLE = [2, 2]
 FLOWS = ("--provider", "azure", "--emulate")
 PRICED = 'priced_on = "2026-01-01"\n[tiers.F0]\n'
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("people")
-    generated.write_people(folder, 2, lambda _: 2)
-    return folder
 
 
 def refused(done: "subprocess.CompletedProcess[str]") -> list[str]:

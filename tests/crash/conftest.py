@@ -11,20 +11,10 @@ import pytest
 
 from cloaker.networks import bundled
 from cloaker.recogniser import LocalRecogniser
-from datasets import generated
 from providers.emulators.calibration import calibration
 from providers.emulators.options import Options
 from providers.emulators.server import running
 from tests.crash.services import KEYS, BeginUntil, Service, clear
-
-
-@pytest.fixture(scope="module")
-def people(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of people with as many photos as the module's PEOPLE says."""
-    folder = tmp_path_factory.mktemp("people")
-    photos = request.module.PEOPLE
-    generated.write_people(folder, len(photos), photos.__getitem__)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -11,22 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from datasets import generated
-
 Audit = Callable[..., subprocess.CompletedProcess[str]]
 Process = subprocess.Popen[str]
 
 PHOTOS = 22
+PEOPLE = [PHOTOS, 1]
 BATCH = 16
 ARGUMENTS = ("--level", "min", "--network", "bundled-conv", "--out", "out")
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("people")
-    counts = [PHOTOS, 1]
-    generated.write_people(folder, len(counts), counts.__getitem__)
-    return folder
 
 
 @pytest.fixture(autouse=True)

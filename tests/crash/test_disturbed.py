@@ -27,6 +27,7 @@ Audit = Callable[..., subprocess.CompletedProcess[str]]
 PEOPLE = [6, 2, 2, 2]
 TRAIN = 3
 ATTEMPTS_MAX = 8
+pytestmark = pytest.mark.usefixtures("without_figures")
 
 
 def arguments(service: Service, people: Path, endpoint: str) -> list[str]:

@@ -21,6 +21,7 @@ PROBES = PEOPLE[0] - TRAIN
 ENROLLED = TRAIN + sum(PEOPLE[1:])
 ASKING = {"Identify", "SearchFacesByImage", "SearchUsersByImage", "search"}
 COMPARED = ("arm", "probe_sha256", "outcome", "top_person", "top_score", "rank", "true_score")
+pytestmark = pytest.mark.usefixtures("without_figures")
 
 
 def experiment(service: Service, people: Path, endpoint: str) -> list[str]:
@@ -67,7 +68,8 @@ def test_a_run_makes_the_calls_of_the_plan_and_purge_leaves_nothing(
 def test_arms_in_one_gallery_observe_what_they_would_in_a_gallery_each(
     service: Service, audit_here: Audit, tmp_path: Path, people: Path, endpoint: str
 ) -> None:
-    asked = [*experiment(service, people, endpoint), "--level", "min", "--level", "low"]
+    levels = ("--level", "min", "--level", "low", "--set", "steps=2")
+    asked = [*experiment(service, people, endpoint), *levels]
     apart = f"{service.gallery}-fresh" if service.gallery else "fresh"
     calls = {}
     for name, more in {"together": (), "apart": ("--gallery", apart)}.items():

@@ -27,7 +27,7 @@ def accepted_keys() -> frozenset[str]:
 
 
 def arguments(people: Path, endpoint: str, level: str = "none") -> list[str]:
-    return [*AZURE.run(people, endpoint, TRAIN, level), "--quiet"]
+    return [*AZURE.run(people, endpoint, TRAIN, level), "--set", "steps=2", "--quiet"]
 
 
 def enrolled(endpoint: str) -> dict[str, Counter[str]]:
@@ -40,6 +40,7 @@ def enrolled(endpoint: str) -> dict[str, Counter[str]]:
     }
 
 
+@pytest.mark.usefixtures("without_figures")
 @pytest.mark.parametrize(
     ("level", "done_when_killed"), [("none", 2), ("none", 9), ("none", 17), ("min", 30)]
 )
@@ -75,7 +76,7 @@ def test_a_killed_run_is_resumed_and_enrols_each_photo_once(
 
 
 @pytest.mark.parametrize("kind", ["lost_response", "reset", "500", "429"])
-@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.usefixtures("no_waiting", "without_figures")
 def test_what_fails_on_the_wire_is_neither_lost_nor_done_twice(
     audit_here: Audit, people: Path, endpoint: str, kind: str
 ) -> None:
@@ -89,6 +90,7 @@ def test_what_fails_on_the_wire_is_neither_lost_nor_done_twice(
     assert len(photos) == TRAIN + sum(PEOPLE[1:])
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_ctrl_c_ends_a_run_that_can_be_resumed(
     audit_here: Audit,
     begin_until: BeginUntil,
@@ -108,6 +110,7 @@ def test_ctrl_c_ends_a_run_that_can_be_resumed(
     assert audit_here("resume", "one").returncode == 0
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_budget_stops_before_the_call_that_would_exceed_it(
     audit_here: Audit, people: Path, endpoint: str
 ) -> None:
