@@ -14,7 +14,7 @@ from threading import Event, Lock
 from typing import Any
 
 from audit import (
-    cloak_jobs,
+    checks,
     cloaks,
     embedding_map,
     manifest,
@@ -27,20 +27,18 @@ from audit import (
 )
 from audit.calls import CallRow, CallState
 from audit.clock import utc
-from audit.errors import UserError
 from audit.execution import Budget, Executor
 from audit.expansion import Service, expand
 from audit.experiment import Experiment, read_toml, resolve, to_toml
 from audit.folders import RunFolder, new_run, private_folder, write_whole
 from audit.ledger import Ledger
-from audit.plan import CloakingForecast, Forecast, as_rows, check_sizes, forecast
+from audit.plan import CloakingForecast, Forecast, as_rows, forecast
 from audit.preparation import Prepared
 from audit.probing import Question
 from audit.progress import Progress
 from audit.pulse import Pulse
 from audit.sending import Sender
 from audit.steps import Steps
-from audit.types import Arm, Game
 from audit.uploads import Uploads
 from audit.workers import Workers
 from providers.base import Provider
@@ -55,7 +53,7 @@ def plan(
 
     `register` locks the experiment and returns what to say of it.
     """
-    experiment, prepared = _checked(experiment, progress)
+    experiment, prepared = checks.before_run(experiment, progress)
     if register:
         locked = register(experiment, prepared)
         progress.say(f"locked: {locked['lock']}, SHA-256 {locked['sha256']}")
@@ -69,7 +67,7 @@ def forecasts(
 
     `step_s` keeps each system's seconds a step, which need not be measured again.
     """
-    experiment, prepared = _checked(experiment, progress)
+    experiment, prepared = checks.before_run(experiment, progress)
     calls = _forecast(experiment, _service(experiment), prepared)
     return calls, cloaks.forecast(experiment, prepared, step_s)
 
@@ -107,17 +105,6 @@ def _service(experiment: Experiment) -> Service:
     )
 
 
-def _checked(experiment: Experiment, progress: Progress) -> tuple[Experiment, Prepared]:
-    """Check everything that can be known before a run begins."""
-    services.check(experiment)
-    experiment = preparation.with_bundled_people(experiment, progress)
-    _check_cloaks(experiment)
-    prepared = preparation.prepare(experiment, progress)
-    check_sizes(services.capabilities_of(experiment), prepared.split)
-    cloak_jobs.check_sybils(experiment, prepared)
-    return experiment, prepared
-
-
 def start(
     experiment: Experiment,
     runs: Path,
@@ -133,7 +120,7 @@ def start(
     """
     folder = new_run(runs, run_id)
     locked = preregistration.read(lock) if lock else None
-    experiment, prepared = _checked(experiment, progress)
+    experiment, prepared = checks.before_run(experiment, progress)
     if locked and not preregistration.is_kept(locked, experiment, prepared):
         progress.say("this is not the experiment of the lock: the report will say what differs")
     consent = agree(experiment, prepared)
@@ -285,38 +272,3 @@ def _lanes(executor: Executor, rows: list[CallRow]) -> list[list[CallRow]]:
         whose = (row.call.gallery, row.call.person) if row.call.verb == "enrol" else row.seq
         lanes[whose].append(row)
     return list(lanes.values())
-
-
-def _check_cloaks(experiment: Experiment) -> None:
-    """Raise UserError for an unknown system, level or device, or weights not installed.
-
-    Reading a large photo set takes minutes: what can be known before is said before.
-    """
-    from cloaker import levels
-
-    for arm in experiment.arms():
-        if not arm.is_control:
-            for system, level, settings in cloak_jobs.systems_of(experiment, arm):
-                levels.resolve(system, level, settings)
-            _check_arm(arm, levels.row_of(arm.system).photos)
-    names = preparation.networks_of(experiment)
-    if names:
-        from cloaker.device import resolve
-
-        resolve(experiment.device)
-        records.weights(names)
-
-
-def _check_arm(arm: Arm, whose: str) -> None:
-    """Raise UserError for a system that can't be an arm of this game."""
-    if whose == "sybil":
-        raise UserError(
-            f"{arm.system} cloaks the photos of an identity made up beside the protected person.",
-            expected="a system that cloaks the person's own photos, and --sybils 1 beside it",
-            remedy="`audit cloak SYBIL --towards CLOAKED` makes the photos alone",
-        )
-    if whose == "others" and arm.game is Game.EVADE:
-        raise UserError(
-            f"{arm.system} changes what is enrolled, and --game evade enrols clean photos.",
-            expected="--game poison",
-        )

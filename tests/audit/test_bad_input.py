@@ -141,13 +141,7 @@ def test_a_run_id_that_is_no_folder_name(audit_here: Audit, people: Path) -> Non
 def test_photos_are_not_uploaded_without_a_yes(audit_here: Audit, people: Path) -> None:
     message = refused(
         audit_here,
-        "run",
-        "--provider",
-        "azure",
-        "--photos",
-        people,
-        "--person",
-        "person-000",
+        *("run", "--provider", "azure", "--photos", people, "--person", "person-000"),
         AZURE_FACE_ENDPOINT="http://127.0.0.1:9",
         AZURE_FACE_KEY="planted-secret",
     )
@@ -159,13 +153,7 @@ def test_photos_are_not_uploaded_without_a_yes(audit_here: Audit, people: Path) 
 def test_keys_that_are_not_set(audit_here: Audit, people: Path) -> None:
     message = refused(
         audit_here,
-        "run",
-        "--provider",
-        "azure",
-        "--photos",
-        people,
-        "--person",
-        "person-000",
+        *("run", "--provider", "azure", "--photos", people, "--person", "person-000"),
         "--yes",
     )
 
