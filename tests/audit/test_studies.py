@@ -184,6 +184,7 @@ def test_another_study_under_the_same_name_is_refused(runs: Path) -> None:
     assert "exists already, with other settings" in done.stderr
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_noise_as_visible_as_a_cloak_protects_nobody_and_a_cloak_on_its_own_network_does(
     runs: Path, tmp_path: Path
 ) -> None:

@@ -1,6 +1,5 @@
 """The same experiment at every service over real sockets: counted, compared, purged."""
 
-import csv
 import hashlib
 import json
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests import readers
 from tests.crash.services import AZURE, Service, clear, every_service, faces, told
 
 Audit = Callable[..., subprocess.CompletedProcess[str]]
@@ -53,7 +53,7 @@ def test_a_run_makes_the_calls_of_the_plan_and_purge_leaves_nothing(
     assert Counter(entry["operation"] for entry in told(endpoint, "log")) == calls
     assert faces(endpoint) == [2, 2, 2, TRAIN]
     run = tmp_path / "audit-runs" / "one"
-    observations = table(run / "observations.csv")
+    observations = readers.rows(run / "observations.csv")
     assert [row["outcome"] for row in observations] == ["match"] * PROBES
     assert {row["censored"] for row in observations} == {"false"}
     for row in observations:
@@ -83,7 +83,7 @@ def test_arms_in_one_gallery_observe_what_they_would_in_a_gallery_each(
     *_, otherwise, total = json.loads(planned.stdout)
     assert (total["calls"], otherwise["calls"]) == (calls["together"], calls["apart"])
     assert calls["together"] < calls["apart"]
-    both = [table(tmp_path / "audit-runs" / name / "observations.csv") for name in calls]
+    both = [readers.rows(tmp_path / "audit-runs" / name / "observations.csv") for name in calls]
     seen = [[[row[name] for name in COMPARED] for row in rows] for rows in both]
     assert seen[0] == seen[1]
     assert len(seen[0]) == 3 * PROBES
@@ -123,7 +123,7 @@ def test_a_photo_beyond_the_limits_is_changed_or_refused_as_the_user_says(
     shutil.copytree(people, photos)
     [large, *_] = sorted((photos / "person-001").iterdir())
     with Image.open(large) as image:
-        image.resize((4400, 4400)).save(large)
+        image.resize((4400, 4400)).save(large, compress_level=1)
 
     done = audit_here(
         *arguments(service, photos, endpoint),
@@ -133,18 +133,13 @@ def test_a_photo_beyond_the_limits_is_changed_or_refused_as_the_user_says(
     assert done.returncode == 0, done.stderr
     run = tmp_path / "audit-runs" / "one"
     name = hashlib.sha256(large.read_bytes()).hexdigest()
-    rows = {row["photo_sha256"]: row for row in table(run / "enrolment.csv")}
+    rows = {row["photo_sha256"]: row for row in readers.rows(run / "enrolment.csv")}
     assert {rows[name]["outcome"]} == outcomes
     assert bool(rows[name]["reason"]) != fits
-    changed = table(run / "changed_uploads.csv")
+    changed = readers.rows(run / "changed_uploads.csv")
     assert [row["photo"] for row in changed] == ([name] if fits else [])
     assert all(row["change"].startswith("resized from 4400x4400 to ") for row in changed)
     assert all(row["uploaded_sha256"] != name for row in changed)
-
-
-def table(file: Path) -> list[dict[str, str]]:
-    with file.open(encoding="utf-8", newline="") as text:
-        return list(csv.DictReader(text))
 
 
 @pytest.mark.parametrize("matching", ["nearest", "centroid", "linear"])
@@ -160,7 +155,7 @@ def test_a_local_recogniser_is_audited_like_a_service(
     manifest = json.loads((tmp_path / "audit-runs" / "here" / "manifest.json").read_text())
     assert manifest["consent"] == {"needed": False}
     assert manifest["calls"]["by_operation"] == {"create": 1, "enrol": ENROLLED, "identify": PROBES}
-    observations = table(tmp_path / "audit-runs" / "here" / "observations.csv")
+    observations = readers.rows(tmp_path / "audit-runs" / "here" / "observations.csv")
     assert [row["outcome"] for row in observations] == ["match"] * PROBES
     purged = audit_here("purge", "here")
     assert "deleted" in purged.stdout
