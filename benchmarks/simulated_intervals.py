@@ -23,7 +23,6 @@ from reports import paired
 from reports.compare_changes import is_too_hidden
 from reports.statistics import (
     Interval,
-    mean_interval,
     median_interval,
     share_interval,
 )
@@ -151,7 +150,8 @@ def _hidden(
         beyond = after - before - (control[1] - control[0] + moved)
         sample = units(np.where(hidden[0] | hidden[1], np.nan, beyond), owners)
         once = float((hidden[0] ^ hidden[1]).sum())
-        left.append(mean_interval(sample))
+        _, low, high = paired.typical_change(sample)
+        left.append(None if np.isnan(low) else Interval(low, high))
         limited.append(None if is_too_hidden(once, sample.counts.sum()) else left[-1])
     shown = np.mean([each is not None for each in limited])
     return f"{_covered(limited, 0)} ({100 * shown:.0f}) / {_covered(left, 0)}"

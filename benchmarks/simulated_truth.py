@@ -18,11 +18,11 @@ often a mean change of exactly the smallest detectable size, drawn apart, is tol
 
 The family of comparisons is one page: of every arm the change of its scores and that of
 recognition, of a cloaked arm also its change beyond the control's. Holm holds the chance of any
-false claim on a page at 5 %, and spends all of it: where every change but one is real ("service
-drifted", "cloak broke"), the one that is not is tested at the full 5 %. Over people that is
-Student's test, exact here, so 5 % is the true rate and what 1,000 repeats count scatters around it
-by 1.4; over one person's probes Wilcoxon's test and Student's interval must both exclude 0. One
-wild probe widens Student's interval of the mean, which then holds the truth more often than it says.
+false claim on a page at `paired.SIGNIFICANCE`, 3.5 %, and spends all of it where every change but
+one is real ("service drifted", "cloak broke"): over people the one that is not is then tested by
+Student's test, exact here, so 3.5 % is the true rate and what 1,000 repeats count scatters around
+it by 1.2. Over one person's probes the interval is what Wilcoxon's test leaves, which one wild
+probe moves by little; a few hidden pairs make a page say that nothing can be claimed ("given").
 """
 
 import argparse

@@ -12,7 +12,6 @@ from reports import paired
 from reports.compared_run import ComparedRun
 from reports.comparison import PROBE, Comparison, Series, pairs
 from reports.manifest import ManifestArm
-from reports.statistics import mean_interval
 from reports.units import Units, Values, by_person, units
 
 Flags = NDArray[np.bool_]
@@ -20,9 +19,10 @@ Columns = Mapping[str, NDArray[Any]]
 
 COLUMNS = (
     *("service", "arm", "system", "level", "before", "after", "people", "pairs", "hidden"),
-    *("hidden_once", "mean_before", "mean_after", "change", "change_low", "change_high", "p"),
+    *("hidden_once", "mean_before", "mean_after", "change_mean"),
+    *("change", "change_low", "change_high", "p"),
     *("detectable", "units"),
-    *("beyond_pairs", "beyond_hidden_once", "beyond_units"),
+    *("beyond_pairs", "beyond_hidden_once", "beyond_units", "beyond_mean"),
     *("beyond", "beyond_low", "beyond_high", "beyond_p"),
     *("asked", "identified_before", "identified_after", "lost", "gained"),
     *("rate_change", "rate_low", "rate_high", "rate_p"),
@@ -39,10 +39,10 @@ _BEYOND = tuple(name for name in COLUMNS if name.startswith("beyond"))
 
 
 class Measured(NamedTuple):
-    """A mean change with its interval and test, NaN where nothing can be claimed."""
+    """A change with its interval and test, NaN where nothing can be claimed."""
 
     sample: Units
-    mean: float
+    value: float
     low: float
     high: float
     p: float
@@ -51,11 +51,12 @@ class Measured(NamedTuple):
 def changes(comparison: Comparison) -> pd.DataFrame:
     """Return one row per service and arm that two of its runs have: its first and its last.
 
-    `change` is the mean of the paired changes of the true person's score, `beyond` the mean of
-    what each probe changed more than it did in the control of the same two runs (the difference
-    in differences), `rate_change` that of the share identified. Where several people are protected,
-    intervals (95 %) and tests go by people, of whom `units` have pairs of scores, else by probes:
-    see `statistics.mean_interval`, `paired.score_test`, `share_change` and `recognition_test`. The
+    `change` is how far the paired scores of the true person changed, `beyond` how far each probe
+    changed more than it did in the control of the same two runs (the difference in differences),
+    with their means beside them, `rate_change` how far the share identified did. Where several
+    people are protected, intervals (95 %) and tests go by people, of whom `units` have pairs of
+    scores, else by probes: see `paired.typical_change`, `score_test`, `share_change` and
+    `recognition_test`. The
     p values are Holm's over all of this table. `hidden_once` counts the pairs that are hidden in
     one run only; above HIDDEN_ONCE_MAX of them scores have neither interval nor test.
     """
@@ -132,6 +133,7 @@ def measures(both: Columns, four: Columns | None) -> dict[str, Any]:
         "hidden_once": int(hidden_once.sum()),
         "mean_before": _mean(both["score_before"][shown]),
         "mean_after": _mean(both["score_after"][shown]),
+        "change_mean": sample.mean,
         **dict(zip(("change", "change_low", "change_high", "p"), told, strict=True)),
         "sample": sample,
         "units": len(sample.sums),
@@ -152,12 +154,12 @@ def _paired(rows: Columns, of: str) -> tuple[Values, Flags]:
 
 
 def _measured(values: Values, rows: Columns, hidden_once: Flags) -> Measured:
-    """Return the mean of paired values, missing ones apart, with what can be claimed of it."""
+    """Return how far paired values changed, missing ones apart, with what can be claimed of it."""
     sample = units(values, rows["true_person"])
+    change = paired.typical_change(sample)
     if is_too_hidden(hidden_once.sum(), sample.counts.sum()):
-        return Measured(sample, sample.mean, math.nan, math.nan, math.nan)
-    low, high = mean_interval(sample) or (math.nan, math.nan)
-    return Measured(sample, sample.mean, low, high, paired.score_test(sample))
+        return Measured(sample, change.value, math.nan, math.nan, math.nan)
+    return Measured(sample, *change, paired.score_test(sample))
 
 
 def _mean(values: Values) -> float:
@@ -172,7 +174,7 @@ def _beyond(four: Columns | None) -> dict[str, Any]:
     hidden_once = once | once_in_control
     sample, *told = _measured(own - service, four, hidden_once)
     counts = int(sample.counts.sum()), int(hidden_once.sum()), len(sample.sums)
-    return dict(zip(_BEYOND, (*counts, *told), strict=True))
+    return dict(zip(_BEYOND, (*counts, sample.mean, *told), strict=True))
 
 
 def _identification(both: Columns) -> dict[str, Any]:

@@ -81,10 +81,12 @@ def changes_caption(changes: pd.DataFrame, people: int) -> str:
         if hidden
         else ""
     )
-    return (
-        f"Mean change of the paired scores with its 95 % interval (Student's over {units(people)}); "
-        f"n counts the pairs.{left_out}"
+    measure = (
+        "Change of the paired scores (Hodges and Lehmann's shift over the probes, of one person)"
+        if people < 2
+        else "Mean change of the paired scores (Student's over people)"
     )
+    return f"{measure} with its 95 % interval; n counts the pairs.{left_out}"
 
 
 def statistics_note(changes: pd.DataFrame, people: int) -> str:
@@ -92,8 +94,10 @@ def statistics_note(changes: pd.DataFrame, people: int) -> str:
     tests = int(changes[[*TESTS]].notna().sum().sum()) if len(changes) else 0
     scores = "the paired changes, and of each probe's change less its change in the control"
     made = (
-        f"Scores: Wilcoxon's signed-rank test of {scores}. Recognition: McNemar's exact test over "
-        "the probes in which a face was found both times, with Bonett and Price's interval."
+        f"Scores: Wilcoxon's signed-rank test of {scores}; the change is Hodges and Lehmann's median "
+        "shift, its interval what that test leaves: one wild probe hardly moves it, as it moves "
+        "means. Recognition: McNemar's exact test over the probes in which a face was found both "
+        "times, with Bonett and Price's interval."
         if people < 2
         else f"Scores: Student's test by people of {scores} (from {PEOPLE_MIN} people on). "
         "Recognition: a permutation test that lets each person's net number of probes lost or "
@@ -102,7 +106,9 @@ def statistics_note(changes: pd.DataFrame, people: int) -> str:
     )
     return (
         f"{made} All p values are Holm's over the {plural(tests, 'test')} of this "
-        f"page; intervals are not adjusted and go by {units(people)}. The smallest "
+        f"page; intervals are not adjusted and go by {units(people)}. A change of scores is claimed "
+        f"where p is below {SIGNIFICANCE:g}, the interval excludes 0 and the mean went the same way: of "
+        f"all such pages at most {100 * SIGNIFICANCE:g} in 100 claim one that there isn't. The smallest "
         "detectable change is the one that such a page tells in about 80 of 100 cases: no smaller "
         "one is ruled out by a p value that is not small."
     )
@@ -165,7 +171,7 @@ def _of_service(row: _Row) -> str:
         return f"{whose} {_moved(row['change'])} where both runs show it, but {why}"
     if not is_told(row, "change", "p"):
         return f"{whose} did not change by anything that {plural(row['pairs'], 'probe')} can show"
-    return f"{whose} {_moved(row['change'])} (from {row['mean_before']:.3f} to {row['mean_after']:.3f})"
+    return f"{whose} {_moved(row['change'])} (on average from {row['mean_before']:.3f} to {row['mean_after']:.3f})"
 
 
 def _of_cloak(row: _Row) -> str:
@@ -199,8 +205,8 @@ def _why_untold(row: _Row, hidden_once: str, pairs: str, units: str) -> str:
 
 
 def is_told(row: _Row, name: str, p: str) -> bool:
-    """Tell whether a change is claimed: only where test and interval both bear it out."""
-    ends = row[f"{name}_low"], row[f"{name}_high"]
+    """Tell whether a change is claimed: only where test, interval and mean all bear it out."""
+    ends = row[f"{name}_low"], row[f"{name}_high"], row[f"{name}_mean"]
     return bool(row[p] < SIGNIFICANCE and (min(ends) > 0 or max(ends) < 0))
 
 

@@ -1,5 +1,6 @@
 """Figures of lines: protection by threshold, ranks, and each probe's way from the control."""
 
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.collections import LineCollection
 from reports.drawing import (
     CLOAKED,
     CONTROL,
+    INK,
     Drawn,
     drawing,
     drawn,
@@ -73,12 +75,13 @@ def _line(panel: Axes, rows: pd.DataFrame, name: str, label: str, look: dict[str
     panel.fill_between(x, low, high, step="post", alpha=0.14, linewidth=0, color=look["color"])
 
 
-def slopes(pairs: pd.DataFrame, manifest: Manifest, description: str) -> Drawn:
+def slopes(pairs: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, description: str) -> Drawn:
     """Draw a line per probe from its score in the control to that in each arm of a level.
 
-    Of very many probes POINTS_MAX are drawn, chosen at random.
+    Of very many probes POINTS_MAX are drawn, chosen at random. A heavy line goes from their median
+    in the control by the shift of `arm_tests`, whose frame is `tests`, with its interval.
     """
-    groups = manifest.groups
+    groups, shifts = manifest.groups, tests.set_index("arm").to_dict("index")
     with drawing("slopes"):
         figure, panels = stacked([ROWS] * len(groups))
         for panel, group in zip(panels, groups, strict=True):
@@ -91,6 +94,7 @@ def slopes(pairs: pd.DataFrame, manifest: Manifest, description: str) -> Drawn:
             panel.tick_params(labelbottom=True)
             for number, arm in enumerate(group.arms[1:], start=1):
                 _slopes(panel, of_arm(pairs, arm), number)
+                _shift(panel, of_arm(pairs, arm), shifts[arm.name], number)
         return drawn(figure, "slopes", description)
 
 
@@ -99,3 +103,12 @@ def _slopes(panel: Axes, rows: pd.DataFrame, at: int) -> None:
     lines = [[(0, before), (at, after)] for before, after in thinned(ends, scatter(0))]
     gid = f"{panel.get_gid()}-slopes-{at}"
     panel.add_collection(LineCollection(lines, colors=CLOAKED, linewidths=0.7, alpha=0.45, gid=gid))
+
+
+def _shift(panel: Axes, rows: pd.DataFrame, measured: Mapping[Hashable, Any], at: int) -> None:
+    shift, *ends = (float(measured[name]) for name in ("shift", "ci_low", "ci_high"))
+    start = float(rows.loc[rows["change"].notna(), "true_score_control"].median())
+    gid = f"{panel.get_gid()}-shift-{at}"
+    panel.plot([0, at], [start, start + shift], color=INK, linewidth=1.8, gid=gid, zorder=4)
+    panel.plot([at, at], [start + end for end in ends], color=INK, linewidth=4, gid=f"{gid}-interval",
+               solid_capstyle="butt", zorder=4)  # fmt: skip

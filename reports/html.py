@@ -25,6 +25,7 @@ from reports.pages import render, write_page
 from reports.report_figures import levels_note, report_figures
 from reports.report_tables import read_report
 from reports.run_folder import RunData
+from reports.statistics import BOOTSTRAP_MIN
 
 
 def write_report(run: Path) -> Path:
@@ -82,9 +83,12 @@ def _notes(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, An
     return {
         "levels_note": levels_note(data.manifest),
         "much_left_out": left_out.is_much(frames["left_out"]),
-        "left_out_words": left_out.words(frames["left_out"]),
+        "left_out_words": left_out.words(
+            frames["left_out"], tables.rejected_by_reason(data.photos)
+        ),
         "share_max": left_out.SHARE_MAX,
         "rows_max": left_out.ROWS_MAX,
+        "photos_min": BOOTSTRAP_MIN,
         "verification_note": verification.note(verification.summary(frames["verification"])),
         "limits_words": call_timeline.limits_words(data.manifest),
         "pauses": bool(frames["call_timeline"]["after_pause"].any()),
@@ -110,6 +114,11 @@ def _tables(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, A
         "tests": (frames["arm_tests"], "Each arm against the control", layout.TESTS),
         "cloaking": (cloaking, "What each cloak did to the photos", layout.CLOAKING),
         "reasons": (reasons, "Rejected files by reason", layout.REASONS),
+        "rejected_by_person": (
+            frames["rejected_by_person"].replace({"protected": {True: "yes", False: "no"}}),
+            "Rejected files by person",
+            layout.REJECTED_BY_PERSON,
+        ),
         "unanswered": (frames["unanswered"], "Probes without an answer", layout.UNANSWERED),
         "mistaken": (frames["mistaken_for"], "Named instead of the person", layout.MISTAKEN),
     }

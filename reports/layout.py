@@ -139,6 +139,16 @@ CLAIMS = (
     Column("ci_high", "95 % high", score),
 )
 REASONS = (Column("reason", "Reason", code), Column("files", "Files", count))
+REJECTED_BY_PERSON = (
+    Column("person", "Person", words),
+    Column("protected", "Protected", words),
+    Column("files", "Files", count),
+    Column("rejected", "Rejected", count),
+    Column("share", "Share", share),
+    Column("ci_low", "95 % low", share),
+    Column("ci_high", "95 % high", share),
+    Column("reasons", "Reasons", words),
+)
 REJECTED = (
     Column("path", "File", words),
     Column("reason", "Reason", code),
@@ -155,6 +165,9 @@ MISTAKEN = (
     Column("true_person", "Person", words),
     Column("top_person", "Named instead", words),
     Column("probes", "Probes", count),
+    Column("share", "Share", share),
+    Column("ci_low", "95 % low", share),
+    Column("ci_high", "95 % high", share),
     Column("mean_top_score", "Mean score", score),
 )
 SOURCES = (

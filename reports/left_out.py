@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from audit.types import Outcome
 from reports.drawing import (
     CLOAKED,
     CONTROL,
@@ -20,17 +21,19 @@ from reports.drawing import (
     stacked,
 )
 from reports.manifest import Manifest
-from reports.statistics import wilson
+from reports.statistics import BOOTSTRAP_MIN, share_interval, wilson
 
 ROWS_MAX = 12
 SHARE_MAX = 0.02
 """From more than this share on, what was left out is said before anything else."""
+_REASONS_MAX = 4
 _KINDS: Mapping[str, tuple[str, str, str]] = {
     "no_face": ("probes without a face", CLOAKED, ""),
     "refused": ("probes refused", WARNING, ""),
     "errors": ("probes that failed", INK, ""),
     "enrol_rejected": ("photos not enrolled", CONTROL, "////"),
 }
+_OUTCOMES = {"no_face": Outcome.NO_FACE, "refused": Outcome.REFUSED, "errors": Outcome.ERROR}
 _FILES = "rejected_files"
 _COLUMNS = ["arm", "kind", "count", "of", "share", "ci_low", "ci_high"]
 
@@ -52,20 +55,50 @@ def left_out(summary: pd.DataFrame, photos: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([_row(*row) for row in rows if row[3]], columns=_COLUMNS)
 
 
-def by_person(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the same per protected person, over all arms; `table` is that of `tables.by_person`.
+def by_person(
+    observations: pd.DataFrame, enrolment: pd.DataFrame, photos: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the same per protected person, over all arms, with her rejected files.
 
-    No interval: a person's photos are the same in every arm. No rows for a single person.
+    A photo is asked about, or sent, in every arm, and what becomes of it there moves together: so
+    intervals go by photos as those of `statistics.share_interval` go by people, missing under
+    BOOTSTRAP_MIN photos. No rows for a single person.
     """
-    sums = table.groupby("person", sort=False)[["probes", "enrolled", *_KINDS]].sum(min_count=1)
+    people = sorted(observations["true_person"].unique())
+    answered = enrolment[enrolment["outcome"] != "open"]
+    flags = (
+        observations[["true_person", "probe_sha256"]].assign(
+            **{kind: observations["outcome"].eq(outcome) for kind, outcome in _OUTCOMES.items()}
+        ),
+        answered[["person", "photo_sha256"]].assign(
+            enrol_rejected=answered["outcome"].ne("enrolled")
+        ),
+        photos[["person", "path"]].assign(**{_FILES: photos["rejected"].astype(bool)}),
+    )
+    tables = [_by_photo(each) for each in flags]
     rows = [
-        (str(person), kind, int(row[kind]), int(_of(row, kind)))
-        for person, row in (sums if len(sums) > 1 else sums[:0]).to_dict("index").items()
-        for kind in _KINDS
-        if pd.notna(row[kind]) and _of(row, kind)
+        (person, kind, *_losses(each[person], kind))
+        for person in (people if len(people) > 1 else ())
+        for each in tables
+        if person in each
+        for kind in each[person].columns.drop("asked")
     ]
-    columns = ["person", *_COLUMNS[1:4]]
-    return pd.DataFrame(rows, columns=columns).assign(share=lambda it: it["count"] / it["of"])
+    return pd.DataFrame(rows, columns=["person", *_COLUMNS[1:]])
+
+
+def _by_photo(flags: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
+    """Return for each person, who is in the first column, how often each photo had each flag."""
+    person, photo, *kinds = flags.columns
+    groups = flags.groupby([person, photo], observed=True, sort=False)
+    counts = groups[kinds].sum().assign(asked=groups.size())
+    return {str(whose): rows for whose, rows in counts.groupby(level=0, observed=True, sort=False)}
+
+
+def _losses(photos: pd.DataFrame, kind: str) -> tuple[object, ...]:
+    lost, asked = photos[kind].to_numpy(float), photos["asked"].to_numpy(float)
+    interval = share_interval(lost, asked) if len(asked) >= BOOTSTRAP_MIN else None
+    low, high = interval or (np.nan, np.nan)
+    return int(lost.sum()), int(asked.sum()), lost.sum() / asked.sum(), low, high
 
 
 def _of(arm: Mapping[object, float], kind: str) -> float:
@@ -82,12 +115,27 @@ def is_much(table: pd.DataFrame) -> bool:
     return bool((table["share"] > SHARE_MAX).any())
 
 
-def words(table: pd.DataFrame) -> str:
-    """Say what was left out in words, most telling first."""
+def words(table: pd.DataFrame, reasons: pd.DataFrame) -> str:
+    """Say what was left out in words, most telling first.
+
+    `table` is the frame of `left_out`, `reasons` that of `tables.rejected_by_reason`.
+    """
     kinds = {**{kind: name for kind, (name, _, _) in _KINDS.items()}, _FILES: "files rejected"}
     parts = [_told(table[table["kind"] == kind], name) for kind, name in kinds.items()]
     told = "; ".join(part for part in parts if part)
-    return f"{told.capitalize()}." if told else "Nothing was refused, failed or rejected."
+    if not told:
+        return "Nothing was refused, failed or rejected."
+    return f"{told[0].upper()}{told[1:]}{_told_reasons(reasons)}."
+
+
+def _told_reasons(reasons: pd.DataFrame) -> str:
+    first, others = reasons[:_REASONS_MAX], int(reasons["files"][_REASONS_MAX:].sum())
+    told = [
+        f"{reason.replace('_', ' ')} {files}"
+        for reason, files in zip(first["reason"], first["files"], strict=True)
+    ]
+    told += [f"other reasons {others}"] if others else []
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _told(rows: pd.DataFrame, name: str) -> str:
@@ -111,14 +159,14 @@ def figure(table: pd.DataFrame, manifest: Manifest, description: str) -> Drawn |
 
 
 def figure_by_person(table: pd.DataFrame, description: str) -> Drawn | None:
-    """Draw a bar per person and kind; None if nothing was left out of several people's photos.
+    """Draw a bar per person and kind with its interval; None if nothing was left out of several people's photos.
 
     `table` is the frame of `by_person`; of many people, the ROWS_MAX who lost most are drawn.
     """
-    there = table[table["count"] > 0].rename(columns={"person": "row"})
+    is_drawn = table["kind"].isin(list(_KINDS)) & (table["count"] > 0)
+    there = table[is_drawn].rename(columns={"person": "row"})
     lost = there.groupby("row", sort=False)["count"].sum()
     people = lost.sort_values(ascending=False, kind="stable").index[:ROWS_MAX].tolist()
-    there = there.assign(ci_low=np.nan, ci_high=np.nan)
     return _figure(there, people, "left_out_by_person", description)
 
 

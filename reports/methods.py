@@ -1,6 +1,6 @@
 """How a page's intervals and tests were made, in words: by people, or by the probes of one."""
 
-from reports.paired import SIGNS_MIN
+from reports.paired import SIGNIFICANCE, SIGNS_MIN
 from reports.statistics import BOOTSTRAP_MIN, PEOPLE_MIN
 from reports.wording import plural
 
@@ -33,7 +33,9 @@ def shares_note(people: int) -> str:
 def tests_note(people: int) -> str:
     """Say which tests between arms were made, over what, and what they could have told."""
     tail = (
-        " The p values are adjusted over this whole table (Holm): below 0.05 a difference is shown. "
+        " The p values are adjusted over this whole table (Holm): below "
+        f"{SIGNIFICANCE:g} a difference is shown, so at most {100 * SIGNIFICANCE:g} in 100 such tables "
+        "show one that there isn't. "
         "Where none is, the smallest mean shift that such a table tells in about 80 of 100 cases "
         "says how much that means."
     )

@@ -122,7 +122,8 @@ def _verification(
             frames["verification"],
             drawn,
             "DET: share of the true person's scores missed against the share of other people's "
-            f"accepted, on normal-deviate scales, one line an arm; {numbers}",
+            "accepted, on normal-deviate scales, one line an arm, with 95 % intervals; "
+            f"{numbers}",
         ),
     }
 
@@ -168,14 +169,15 @@ def _service(data: RunData, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, 
         "left_out_by_person": left_out.figure_by_person(
             frames["left_out_by_person"],
             "Share of each person's probes without a face, refused or failed, and of her photos "
-            "that were not enrolled, over all arms; tables/left_out_by_person.csv gives the "
-            "numbers.",
+            "that were not enrolled, over all arms, with 95 % intervals; "
+            "tables/left_out_by_person.csv gives the numbers.",
         ),
         "mistaken": mistaken.figure(
             frames["mistaken_for"],
+            frames["by_person"],
             data.manifest,
-            "How many probes each wrong name was given to, arm by arm; the table below gives the "
-            "numbers.",
+            "How many probes each wrong name was given to, arm by arm, with 95 % intervals; the "
+            "table below gives the numbers.",
         ),
     }
 
@@ -184,9 +186,11 @@ def _changes(frames: Mapping[str, pd.DataFrame], drawn: Manifest) -> Mapping[str
     return {
         "slopes": curve_figures.slopes(
             frames["paired_scores"],
+            frames["arm_tests"],
             drawn,
-            "A line per probe from its score in the control to its score in each arm; "
-            "tables/paired_scores.csv gives the numbers.",
+            "A line per probe from its score in the control to its score in each arm, and each "
+            "arm's median shift with its 95 % interval; tables/paired_scores.csv and "
+            "tables/arm_tests.csv give the numbers.",
         ),
         "change": figures.change(
             frames["paired_scores"],

@@ -14,6 +14,7 @@ from reports import (
     curves,
     ledger_rows,
     left_out,
+    mistaken,
     perturbation,
     preregistration,
     tables,
@@ -55,6 +56,7 @@ def report_tables(data: RunData) -> Mapping[str, pd.DataFrame]:
     apart: Mapping[str, Callable[[], pd.DataFrame]] = {
         "call_timeline": partial(_call_timeline, data),
         "by_person": partial(tables.by_person, answers, data.manifest, data.enrolment),
+        "left_out_by_person": partial(left_out.by_person, answers, data.enrolment, data.photos),
         "arm_tests": partial(arm_tests.arm_tests, answers, pairs, data.manifest),
         "perturbation": partial(perturbation.perturbation, answers, data.cloaks, data.manifest),
         "paired_changes": partial(tables.changes, pairs, data.manifest),
@@ -78,12 +80,15 @@ def report_tables(data: RunData) -> Mapping[str, pd.DataFrame]:
         "embedding_map": read_embedding_map(data.folder),
         "start_ups": cloaking_time.start_ups(data.manifest),
         "left_out": left_out.left_out(data.summary, data.photos),
-        "left_out_by_person": left_out.by_person(made["by_person"]),
+        "left_out_by_person": made["left_out_by_person"],
         "claims": preregistration.claims(data, made["paired_changes"]),
         "cloaking": tables.cloaking(data.cloaks),
         "rejected": tables.rejected(data.photos),
+        "rejected_by_person": tables.rejected_by_person(
+            data.photos, set(data.observations["true_person"].unique())
+        ),
         "unanswered": tables.unanswered(data.observations, data.photos),
-        "mistaken_for": tables.mistaken_for(answers),
+        "mistaken_for": mistaken.mistaken_for(answers),
         "enrolment": data.enrolment,
         "changed_uploads": data.changed_uploads,
     }

@@ -1,14 +1,14 @@
 """The tables of a report as plain frames: one row per thing counted, missing = not applicable."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
 
 from audit.types import Outcome, Targets
 from reports.manifest import Manifest, ManifestArm
-from reports.statistics import Interval, median_interval, share_interval
+from reports.statistics import Interval, median_interval, share_interval, wilson
 
 FACE_FOUND = (Outcome.MATCH, Outcome.OTHER_PERSON, Outcome.NO_MATCH)
 UNANSWERED = (Outcome.NO_FACE, Outcome.REFUSED, Outcome.ERROR)
@@ -224,6 +224,29 @@ def rejected_by_reason(photos: pd.DataFrame) -> pd.DataFrame:
     return counts.sort_values(["files", "reason"], ascending=[False, True]).reset_index(drop=True)
 
 
+def rejected_by_person(photos: pd.DataFrame, protected: Collection[str]) -> pd.DataFrame:
+    """Return whose files were rejected, protected people first, then those who lost most.
+
+    `rejected` of a person's `files`, as a `share` with Wilson's interval, and for what `reasons`.
+    """
+    lost = photos[photos["rejected"].astype(bool)]
+    found = photos.groupby("person").size()
+    rows = [
+        (person, person in protected, found[person], len(files), len(files) / found[person],
+         *(wilson(len(files), int(found[person])) or (np.nan, np.nan)), _counted(files["reason"]))
+        for person, files in lost.groupby("person")
+    ]  # fmt: skip
+    columns = ["person", "protected", "files", "rejected", "share", "ci_low", "ci_high", "reasons"]
+    table = pd.DataFrame(rows, columns=columns)
+    order = ["protected", "rejected", "person"]
+    return table.sort_values(order, ascending=[False, False, True]).reset_index(drop=True)
+
+
+def _counted(reasons: "pd.Series[str]") -> str:
+    counts = reasons.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    return ", ".join(f"{str(reason).replace('_', ' ')} {count}" for reason, count in counts.items())
+
+
 def unanswered(observations: pd.DataFrame, photos: pd.DataFrame) -> pd.DataFrame:
     """Return every probe that got no answer about a person, with the file it came from."""
     rows = observations[observations["outcome"].isin([str(outcome) for outcome in UNANSWERED])]
@@ -231,19 +254,6 @@ def unanswered(observations: pd.DataFrame, photos: pd.DataFrame) -> pd.DataFrame
     rows = rows.assign(path=rows["probe_sha256"].map(files))
     columns = ["arm", "outcome", "path", "probe_sha256", "attempts"]
     return in_arm_order(rows[columns].sort_values(columns[1:4], kind="stable"), observations)
-
-
-def mistaken_for(observations: pd.DataFrame) -> pd.DataFrame:
-    """Return per arm and protected person whom the service named instead, most often first."""
-    rows = observations[observations["outcome"] == Outcome.OTHER_PERSON]
-    keys = ["arm", "true_person", "top_person"]
-    if rows.empty:
-        return pd.DataFrame(columns=[*keys, "probes", "mean_top_score"])
-    counts = rows.groupby(keys, dropna=False, sort=False)
-    table = counts.agg(probes=("outcome", "size"), mean_top_score=("top_score", "mean"))
-    order = ["true_person", "probes", "top_person"]
-    table = table.reset_index().sort_values(order, ascending=[True, False, True])
-    return in_arm_order(table, observations)
 
 
 def score_sources(observations: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:

@@ -76,12 +76,7 @@ def det(table: pd.DataFrame, manifest: Manifest, description: str) -> Drawn | No
         for panel, group in zip(panels, manifest.groups, strict=True):
             panel.set_title(group.title, parse_math=False)
             for number, (arm, label) in enumerate(zip(group.arms, group.labels, strict=True)):
-                rows = of_arm(table, arm)
-                x, y = _deviates(rows["fmr_most"]), _deviates(rows["fnmr_most"])
-                gid = f"{panel.get_gid()}-{label}"
-                panel.plot(
-                    x, y, label=_told(rows, label), gid=gid, linewidth=1.6, **look(arm, number)
-                )
+                _det_line(panel, of_arm(table, arm), label, look(arm, number))
             panel.set_yticks(ticks, words)
             panel.set_ylim(ticks[0], ticks[-1])
             panel.set_ylabel("Person missed")
@@ -91,6 +86,17 @@ def det(table: pd.DataFrame, manifest: Manifest, description: str) -> Drawn | No
         panels[-1].set_xlim(ticks[0], ticks[-1])
         panels[-1].set_xlabel("Others accepted (false match rate)")
         return drawn(figure, "det", description)
+
+
+def _det_line(panel: Axes, rows: pd.DataFrame, label: str, how: dict[str, Any]) -> None:
+    x, y, low, high = (
+        _deviates(rows[name]) for name in ("fmr_most", "fnmr_most", "fnmr_low", "fnmr_high")
+    )
+    gid = f"{panel.get_gid()}-{label}"
+    panel.plot(x, y, label=_told(rows, label), gid=gid, linewidth=1.6, **how)
+    panel.fill_between(
+        x, low, high, alpha=0.14, linewidth=0, color=how["color"], gid=f"{gid}-interval"
+    )
 
 
 def _deviates(rates: "pd.Series[float]") -> NDArray[np.float64]:

@@ -56,6 +56,15 @@ def test_the_page_is_whole_and_asks_for_nothing(two: Sequence[Path], tmp_path: P
     ]
 
 
+def test_the_page_says_from_where_on_a_change_is_claimed(
+    two: Sequence[Path], tmp_path: Path
+) -> None:
+    page = reports.compare(two, tmp_path / "out").page.read_text()
+    assert "claimed where p is below 0.035, the interval excludes 0" in page
+    assert "at most 3.5 in 100 claim one that there isn&#39;t" in page
+    assert "Hodges and Lehmann&#39;s shift over the probes, of one person" in page
+
+
 def test_equal_runs_give_equal_bytes_in_any_order_and_place(
     two: Sequence[Path], tmp_path: Path
 ) -> None:

@@ -63,9 +63,42 @@ def test_a_shift_s_interval_is_what_the_test_leaves() -> None:
         assert outside < 0.05 < inside
 
 
-@pytest.mark.parametrize("count", [0, 4, paired.WALSH_MAX + 1])
-def test_too_few_or_too_many_values_have_no_shift(count: int) -> None:
-    assert all(map(math.isnan, paired.hodges_lehmann(np.ones(count))))
+@given(CHANGES)
+def test_a_shift_is_the_median_of_the_means_of_all_pairs(changes: np.ndarray) -> None:
+    first, second = np.triu_indices(len(changes))
+    means = (changes[first] + changes[second]) / 2
+    assert paired.hodges_lehmann(changes).value == pytest.approx(np.median(means), abs=1e-11)
+
+
+def test_a_shift_of_very_many_values_is_had_too() -> None:
+    """Of values evenly spread about one, whose pairs are 50 million."""
+    shift, low, high = paired.hodges_lehmann(np.linspace(0, 2, 10_001))
+    assert shift == pytest.approx(1, abs=1e-9)
+    # The ranks' standard error is the mean's here: 1 / sqrt(3 * 10001).
+    assert (1 - low, high - 1) == pytest.approx([1.96 / (3 * 10_001) ** 0.5] * 2, rel=0.01)
+
+
+def test_too_few_values_have_no_interval_and_none_no_shift() -> None:
+    assert all(map(math.isnan, paired.hodges_lehmann(np.ones(0))))
+    for count in (1, 4, 5):
+        value, low, high = paired.hodges_lehmann(np.ones(count))
+        assert value == 1
+        assert math.isnan(low)
+        assert math.isnan(high)
+
+
+def test_one_wild_probe_of_one_person_moves_neither_change_nor_interval_far() -> None:
+    changes = np.random.default_rng(5).normal(0.1, 0.04, 31)
+    wild = np.append(changes[:-1], -0.5)
+    before, after = (paired.typical_change(one_person(each)) for each in (changes, wild))
+    assert after == paired.hodges_lehmann(wild)
+    assert np.subtract(after, before) == pytest.approx([0, 0, 0], abs=0.005)
+
+
+def test_what_people_changed_is_their_mean_with_students_interval() -> None:
+    means = np.random.default_rng(5).normal(0.1, 0.04, 8)
+    expected = stats.ttest_1samp(means, 0).confidence_interval(0.95)
+    assert paired.typical_change(people(means)) == pytest.approx((means.mean(), *expected))
 
 
 def test_equal_answers_have_no_p_value() -> None:
@@ -93,6 +126,11 @@ def test_holm_keeps_the_order_and_never_helps(p_values: list[float]) -> None:
     assert (adjusted >= given_).all()
     assert (adjusted <= 1).all()
     assert pd.Series(adjusted[given_.argsort(kind="stable")]).is_monotonic_increasing
+
+
+def test_claims_at_the_level_stay_under_5_percent_where_they_are_counted() -> None:
+    assert stats.binom.sf(50, 1000, paired.SIGNIFICANCE) < 0.01
+    assert 2 / 2**paired.SIGNS_MIN < paired.SIGNIFICANCE  # six signs alike can still be told
 
 
 def one_person(changes: np.ndarray) -> Units:

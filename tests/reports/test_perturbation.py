@@ -8,7 +8,7 @@ import pytest
 
 import reports
 from audit.types import Arm, Game, Targets
-from reports import cloaking_time, left_out, perturbation
+from reports import cloaking_time, perturbation
 from reports.manifest import Manifest
 
 LOW, HIGH = "fawkes-0.3-low", "fawkes-0.3-high"
@@ -68,26 +68,3 @@ def test_start_ups_are_told_by_arm(make_run: Callable[..., Path]) -> None:
     drawn = cloaking_time.figure(data.cloaks, data.tables["start_ups"], "Seconds a photo")
     assert drawn is not None
     assert "Start-up: until a person&#39;s first step" in drawn.svg.replace("'", "&#39;")
-
-
-@pytest.mark.parametrize(("errors", "first"), [(1, 0), (2, 1)])
-def test_what_got_no_answer_comes_first_from_two_in_a_hundred_on(
-    make_run: Callable[..., Path], errors: int, first: int
-) -> None:
-    probes = [{"outcome": "error"}] * errors + [{"score": 0.9}] * (70 - errors)
-    data = reports.load(make_run({"control": probes}))
-    table = data.tables["left_out"]
-    row = table[table["kind"] == "errors"].iloc[0]
-    assert (row["count"], row["of"]) == (errors, 70)
-    assert row["ci_low"] < errors / 70 < row["ci_high"]
-    assert left_out.is_much(table) == first
-    assert f"Probes that failed: {errors} of 70" in left_out.words(table)
-
-
-def test_a_rejected_enrolment_is_a_share_of_what_was_sent(study_run: Path) -> None:
-    table = reports.load(study_run).tables["left_out"]
-    rows = table[table["kind"] == "enrol_rejected"]
-    assert rows["of"].unique().tolist() == [71]
-    assert table[table["kind"] == "rejected_files"][["count", "of"]].to_numpy().tolist() == [
-        [1, 32]
-    ]

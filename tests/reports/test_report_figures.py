@@ -104,6 +104,65 @@ def test_changes_have_a_point_per_pair_and_a_median(study_run: Path) -> None:
     assert [len(x) for x in markers(svg, "median").values()] == [1] * 6
 
 
+def lines(svg: Path, name: str) -> Mapping[str, list[tuple[float, float]]]:
+    """Return the points, in the figure's own coordinates, of each line whose id has the name."""
+    found = {}
+    for group in ET.parse(svg).iter(f"{_SVG}g"):
+        if name in group.get("id", ""):
+            path = group.find(f"{_SVG}path")
+            words = re.findall(r"[ML] ([\d.]+) ([\d.]+)", "" if path is None else path.get("d", ""))
+            found[group.attrib["id"]] = [(float(x), float(y)) for x, y in words]
+    return found
+
+
+def test_slopes_have_each_arms_median_shift_with_its_interval(
+    make_run: Callable[..., Path],
+) -> None:
+    clean = [{"score": 0.5 + number / 50} for number in range(9)]
+    worse = [{"score": 0.3 + number / 50 + number % 2 / 100} for number in range(9)]
+    run = make_run({"control": clean, HIGH: worse})
+    reports.build(run)
+    svg = run / "report" / "figures" / "slopes.svg"
+    (start, end), (low, high) = (
+        lines(svg, name)[f"slopes-panel-0-{name}"] for name in ("shift-1", "shift-1-interval")
+    )
+    row = reports.load(run).tables["arm_tests"].iloc[0]
+    # The median of the control is .58; a length in the figure is a score times the same factor.
+    scale = (end[1] - start[1]) / row["shift"]
+    assert row["shift"] == pytest.approx(-0.195)
+    assert (low[1] - start[1], high[1] - start[1]) == pytest.approx(
+        (scale * row["ci_low"], scale * row["ci_high"]), abs=1e-3
+    )
+    assert low[0] == high[0] == end[0]
+
+
+def test_slopes_of_few_probes_have_no_interval(make_run: Callable[..., Path]) -> None:
+    run = make_run({"control": [{"score": 0.9}] * 5, HIGH: [{"score": 0.6}] * 5})
+    reports.build(run)
+    svg = run / "report" / "figures" / "slopes.svg"
+    assert lines(svg, "shift-1-interval") == {"slopes-panel-0-shift-1-interval": []}
+    assert len(lines(svg, "shift-1")["slopes-panel-0-shift-1"]) == 2  # the shift itself
+
+
+def test_det_has_a_band_and_wrong_names_have_intervals(study_run: Path) -> None:
+    figures = study_run / "report" / "figures"
+    text = (figures / "det.svg").read_text(encoding="utf-8")
+    assert text.count('-interval"') >= 8  # a band for each arm of each level, the control in each
+    low, high = zip(*lines_of_bars(figures / "mistaken.svg"), strict=True)
+    assert len(low) == 1
+    assert low < high
+
+
+def lines_of_bars(svg: Path) -> list[tuple[float, float]]:
+    group = next(
+        each for each in ET.parse(svg).iter(f"{_SVG}g") if each.get("id", "").endswith("-intervals")
+    )
+    return [
+        tuple(map(float, re.findall(r"[ML] ([\d.]+)", path.attrib["d"])))  # type: ignore[misc]
+        for path in group.iter(f"{_SVG}path")
+    ]
+
+
 def test_names_are_drawn_as_they_are(make_run: Callable[..., Path]) -> None:
     odd = Arm('a "$x_1$" <b> 名 & id="q"', Game.POISON, "$sys$<i>", "名", Targets.SAME, 1.0)
     twin = Arm("twin", Game.POISON, "$sys$<i>", "名", Targets.SAME, 1.0)

@@ -3,11 +3,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import reports
-from reports import tables
+from reports import mistaken, tables
 from reports.flat_files import csv_bytes
+from reports.statistics import share_interval, wilson
 
 SUMMARY_HEAD = (
     "arm,system,level,targets,cloaked_fraction,probes,identified,protection_success_rate,ci_low,"
@@ -106,8 +109,8 @@ def test_what_each_person_lost_has_columns_rows_and_bars(make_run: Callable[...,
     ] * 2
     lost = [row for row in rows_of(run, "left_out_by_person") if row["count"] != "0"]
     assert [list(row.values()) for row in lost] == [
-        ["Ada", "no_face", "2", "4", "0.5"],
-        ["Ada", "enrol_rejected", "2", "4", "0.5"],
+        ["Ada", "no_face", "2", "4", "0.5", "", ""],
+        ["Ada", "enrol_rejected", "2", "4", "0.5", "", ""],
     ]
     assert "The same by person, over all arms" in text
 
@@ -121,10 +124,40 @@ def test_wrong_names_are_counted_most_often_first(make_run: Callable[..., Path])
     names = ["Bo", "NA", "NA", "Cy"]
     probes = [{"outcome": "other_person", "top_person": name} for name in names]
     run = make_run({"control": probes, "a-high": probes[:1]})
-    table = tables.mistaken_for(reports.load(run).observations)
+    table = mistaken.mistaken_for(reports.load(run).observations)
     assert table["arm"].tolist() == ["control"] * 3 + ["a-high"]
     assert table["top_person"].tolist() == ["NA", "Bo", "Cy", "Bo"]
     assert table["probes"].tolist() == [2, 1, 1, 1]
+    assert table["of"].tolist() == [4, 4, 4, 1]
+    assert table["share"].tolist() == [0.5, 0.25, 0.25, 1.0]
+    assert list(zip(table["ci_low"], table["ci_high"], strict=True)) == [
+        *(wilson(2, 4), wilson(1, 4), wilson(1, 4), wilson(1, 1))
+    ]
+
+
+def test_of_several_people_the_intervals_of_a_wrong_name_go_by_people() -> None:
+    rows = pd.DataFrame(
+        [("Ada", "Bo", 5), ("Ada", "Cy", 1), ("Eve", "Cy", 2)],
+        columns=["true_person", "top_person", "probes"],
+    )
+    faces = pd.Series({"Ada": 10.0, "Eve": 8.0, "Joan": 9.0})
+    names = mistaken.named(rows, faces)
+    assert names.index.tolist() == ["Bo", "Cy"]
+    assert names["probes"].tolist() == [5, 3]
+    low, high = share_interval(np.array([5.0, 0, 0]), np.array([10.0, 8, 9])) or (0, 0)
+    assert (names["low"]["Bo"], names["high"]["Bo"]) == (27 * low, 27 * high)
+
+
+def test_names_beyond_the_first_so_many_are_one_entry() -> None:
+    rows = pd.DataFrame(
+        [("Ada", f"name {number}", 9 - number) for number in range(8)],
+        columns=["true_person", "top_person", "probes"],
+    )
+    names = mistaken.named(rows, pd.Series({"Ada": 50.0}))
+    assert names.index.tolist() == [*(f"name {number}" for number in range(6)), "2 others"]
+    assert names["probes"].tolist() == [9, 8, 7, 6, 5, 4, 5]
+    ends = zip(names["low"] / 50, names["high"] / 50, strict=True)
+    assert [pytest.approx(each) for each in ends][-1] == wilson(5, 50)
 
 
 def test_cloaks_alike_are_told_apart_by_their_folder() -> None:
