@@ -17,6 +17,7 @@ from reports.drawing import (
     Drawn,
     drawing,
     drawn,
+    inner_ticks,
     label_rows,
     stacked,
 )
@@ -42,7 +43,7 @@ def changes(table: pd.DataFrame, description: str) -> Drawn:
             panel.axvline(0, color=CONTROL, linewidth=1)
             for place, (_, values, colour) in enumerate(lines):
                 _interval(panel, place, values, colour)
-        panels[-1].xaxis.set_major_locator(MaxNLocator(_TICKS_MAX, steps=[1, 2, 5, 10]))
+        panels[-1].xaxis.set_major_locator(inner_ticks())
         panels[-1].margins(x=0.12)
         panels[-1].set_xlabel("Change of the true person's score")
         return drawn(figure, "changes", description)

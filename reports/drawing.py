@@ -18,6 +18,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -27,9 +28,11 @@ WIDTH_INCH = 4.6
 ROW_INCH = 0.52
 LABEL_MAX = 40
 POINTS_MAX = 200
+_TICKS_MAX = 6
 _SEED = 20210101
 _PNG_DOTS_PER_INCH = 200
 _PNG_SIDE_MAX_PX = 20_000
+_EDGE_PX = 8
 _LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 8.5}
 _STYLE = {
     "svg.fonttype": "none",
@@ -111,6 +114,11 @@ def _lines(label: str) -> list[str]:
     return [part for line in label.split("\n") for part in textwrap.wrap(line, LABEL_MAX) or [""]]
 
 
+def inner_ticks() -> MaxNLocator:
+    """Return what places few ticks, none at an axis' end: a reader's font may be wider than ours."""
+    return MaxNLocator(_TICKS_MAX, steps=[1, 2, 5, 10], prune="both")
+
+
 def legend(place: Axes | Figure) -> None:
     """Name what has a label: a panel's lines in it, or the first panel's marks below the figure."""
     if isinstance(place, Axes):
@@ -172,11 +180,26 @@ def _png(figure: Figure) -> bytes:
     figure.dpi = min(_PNG_DOTS_PER_INCH, _PNG_SIDE_MAX_PX / figure.get_figheight())
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
+    if sum(_is_drawn_in(panel) for panel in figure.axes):
+        canvas.draw()  # type: ignore[no-untyped-call]
     buffer = io.BytesIO()
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     picture = Image.fromarray(pixels).convert("RGB")
     picture.save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def _is_drawn_in(panel: Axes) -> bool:
+    """Move a drawn panel's label left if it ends outside of the figure, and tell whether it did.
+
+    The layout takes labels for no wider than their panel, which long names of rows make narrow.
+    """
+    label, figure = panel.xaxis.label, panel.figure
+    outside = label.get_window_extent().x1 + _EDGE_PX - figure.bbox.x1
+    if outside <= 0:
+        return False
+    label.set_x(label.get_position()[0] - outside / panel.bbox.width)
+    return True
 
 
 def _own_ids(tag: str, name: str) -> str:

@@ -18,6 +18,7 @@ from reports.drawing import (
     Drawn,
     drawing,
     drawn,
+    inner_ticks,
     label_rows,
     markers,
     scatter,
@@ -94,6 +95,7 @@ def change(pairs: pd.DataFrame, table: pd.DataFrame, manifest: Manifest, descrip
                 _points(panel, row, of_arm(pairs, arm)["change"].dropna(), CLOAKED, below=0.16)
                 _median(panel, row, measured[arm.name])
             panel.set_xlim(min(least, 0) - 0.05, max(most, 0) + 0.05)
+        panels[-1].xaxis.set_major_locator(inner_ticks())
         panels[-1].set_xlabel("Change of the true person's score from the control")
         return drawn(figure, "change", description)
 

@@ -1,12 +1,13 @@
 """What every page of this room is: one template filled in, its figures and tables as files too."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from reports.drawing import Drawn
 from reports.flat_files import csv_bytes, write_all
@@ -23,9 +24,15 @@ def render(template: str, figures: Mapping[str, Drawn], **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     # The figures are our own SVG, escaped where they were drawn.
     inline = {name: Markup(figure.svg) for name, figure in figures.items()}  # noqa: S704
     return environment.get_template(template).render(figures=inline, **values)
+
+
+def _breakable(name: str) -> Markup:
+    """Let a name go over several lines where its words are joined, not only in their midst."""
+    return Markup(re.sub(r"([_/])(?=[^_/])", r"\1<wbr>", str(escape(name))))  # noqa: S704 - escaped
 
 
 def write_page(

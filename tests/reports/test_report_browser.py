@@ -71,11 +71,17 @@ right = 0.5
 def several_people(make_run: Callable[..., Path]) -> Path:
     probes = [
         {"score": 0.9, "person": person, "number": f"{person} {number}"}
-        for person in ("Ada", "Eve", "a person of a long name, who has a title too")
+        for person in (
+            "Ada",
+            "Arnold_Schwarzenegger",
+            "a person of a long name, who has a title too",
+        )
         for number in range(6)
     ]
     lost = [{**probe, "outcome": "no_face", "score": None} for probe in probes[:2]]
-    return reports.build(make_run({"control": probes, "fawkes-0.3-high": lost + probes[2:]}))
+    named = {**probes[2], "outcome": "other_person", "top_person": "Gloria_Macapagal_Arroyo"}
+    cloaked = [*lost, named, *probes[3:]]
+    return reports.build(make_run({"control": probes, "fawkes-0.3-high": cloaked}))
 
 
 @pytest.fixture(params=["study_run", "several_people", "comparison", "study"])
@@ -131,6 +137,44 @@ def test_on_paper_nothing_is_cut_off(browser: Browser, file: Path) -> None:
         wide = "[...document.querySelectorAll('*')].filter(it => it.scrollWidth > innerWidth)"
         assert page.evaluate(f"{wide}.map(it => it.tagName)") == []
         assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+_OUTSIDE = """[...document.querySelectorAll('.chart svg')].flatMap(svg => {
+    const frame = svg.getBoundingClientRect();
+    return [...svg.querySelectorAll('text')].filter(text => {
+        const box = text.getBoundingClientRect();
+        return box.left < frame.left - 1 || box.right > frame.right + 1
+            || box.top < frame.top - 1 || box.bottom > frame.bottom + 1;
+    }).map(text => text.textContent);
+})"""
+_BROKEN = """[...document.querySelectorAll('tbody th')].flatMap(cell => {
+    const nodes = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    const broken = [];
+    while (nodes.nextNode()) {
+        for (const word of nodes.currentNode.data.matchAll(/[^-\\s_/]+/g)) {
+            const range = document.createRange();
+            range.setStart(nodes.currentNode, word.index);
+            range.setEnd(nodes.currentNode, word.index + word[0].length);
+            if (range.getClientRects().length > 1) broken.push(word[0]);
+        }
+    }
+    return broken;
+})"""
+
+
+@pytest.mark.parametrize("width", [PHONE_PX, SCREEN_PX])
+def test_no_text_of_a_figure_is_cut_off(browser: Browser, file: Path, width: int) -> None:
+    with opened(browser, file, width) as page:
+        assert page.evaluate(_OUTSIDE) == []
+
+
+def test_on_paper_names_are_broken_between_words_only(
+    browser: Browser, several_people: Path
+) -> None:
+    with opened(browser, several_people, A4_PX) as page:
+        page.emulate_media(media="print")
+        assert page.evaluate(_BROKEN) == []
+        assert "Schwarzenegger" in page.inner_text("main")
 
 
 def test_the_keyboard_reaches_every_link_and_every_table(browser: Browser, study_run: Path) -> None:

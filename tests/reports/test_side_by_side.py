@@ -71,10 +71,10 @@ def test_what_python_says_of_native_threads_at_a_fork_is_not_shown(
 def test_a_report_made_in_processes_has_the_same_bytes(
     make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people = [{"person": name, "number": number} for number, name in enumerate(["Ada", "Eve"] * 8)]
-    clean = [{**who, "score": 0.8 + who["number"] / 100} for who in people]
-    worse = [{**who, "score": 0.4 + who["number"] / 50} for who in people[:15]]
-    lost = {**people[15], "outcome": "other_person", "censored": True, "top_person": "Grace"}
+    people = ["Ada", "Eve"] * 8
+    clean = [{"person": who, "score": 0.8 + n / 100} for n, who in enumerate(people)]
+    worse = [{"person": who, "score": 0.4 + n / 50} for n, who in enumerate(people[:15])]
+    lost = {"person": "Eve", "outcome": "other_person", "censored": True, "top_person": "Grace"}
     run = make_run({"control": clean, "fawkes-0.3-high": [*worse, lost]}, examples=1)
     reports.build(run)
     alone = _files(run / "report")
