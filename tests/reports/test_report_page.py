@@ -15,7 +15,7 @@ from PIL import Image
 import reports
 from audit.errors import Stopped, UserError
 
-_VOID = {"meta", "link", "img", "br", "hr"}
+_VOID = {"meta", "link", "img", "br", "hr", "wbr"}
 _HREFS = ("href", "src", "xlink:href", "srcset", "action", "data", "poster")
 
 
@@ -103,6 +103,12 @@ def test_names_are_escaped(make_run: Callable[..., Path]) -> None:
     text = reports.build(run).read_text(encoding="utf-8")
     assert "script" not in Page(text).tags
     assert "&lt;script&gt;alert(&#39;名&#39;)&lt;/script&gt; &amp; Çelik" in text
+
+
+def test_a_name_may_be_broken_where_its_words_are_joined(make_run: Callable[..., Path]) -> None:
+    probes = [{"score": 0.9, "person": person} for person in ("Ada_<i>_Lovelace", "Eve")]
+    text = reports.build(make_run({"control": probes})).read_text(encoding="utf-8")
+    assert '<th scope="row">Ada_<wbr>&lt;i&gt;_<wbr>Lovelace</th>' in text
 
 
 def test_the_whole_manifest_and_experiment_are_in_the_page(study_run: Path) -> None:
