@@ -34,12 +34,13 @@ from typing import Any
 
 from audit.types import Cloak, Photo, Targets
 from cloaker import scale
-from cloaker.batch import Batch, Recipe, cloak_batch
+from cloaker.batch import cloak_batch
 from cloaker.cloaking import Keep, Kept, Work, cloak_photos
 from cloaker.known_faces import KnownFaces
 from cloaker.levels import resolve
 from cloaker.networks import registry
 from cloaker.pipeline import cloak_here
+from cloaker.recipe import Batch, Recipe
 from datasets import generated
 from datasets.carried import carried
 from datasets.photos import pixels

@@ -20,7 +20,9 @@ import time
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from cloaker.networks import bundled
 from datasets import generated
 
 PHOTOS = 10
@@ -60,7 +62,7 @@ def main() -> None:
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ.setdefault("PYTHONPYCACHEPREFIX", str(folder / "compiled"))
         generated.write_people(folder / "small", 3, (PHOTOS, 1, 1).__getitem__)
-        _enlarge(folder / "small", folder / "large", arguments.megapixels)
+        _enlarge(folder / "small", folder / "large", arguments)
         _run(folder, "small", arguments)
         for name in ("small", "large"):
             runs = [_run(folder, name, arguments) for _ in range(arguments.repeats)]
@@ -92,7 +94,8 @@ def _run(folder: Path, name: str, arguments: argparse.Namespace) -> tuple[float,
         assert done.stdout
         told = [line for line in done.stdout if line.startswith("first step")]
         _, status, used = os.wait4(done.pid, 0)
-        assert status == 0
+        if status or not told:
+            sys.exit(f"`audit cloak` ended with {os.waitstatus_to_exitcode(status)}: see above")
         _, _, when, processor_s = told[0].split()
         return float(when) - started, float(processor_s), used.ru_maxrss / 1000
 
@@ -106,15 +109,21 @@ def _import_torch() -> tuple[float, float]:
     return time.time() - started, used.ru_utime + used.ru_stime
 
 
-def _enlarge(source: Path, target: Path, megapixels: float) -> None:
+def _enlarge(source: Path, target: Path, arguments: argparse.Namespace) -> None:
+    """Write photos enlarged: JPEGs, or for a bundled network PNGs, which can hold their mark."""
+    mark = PngInfo()
+    for key, value in generated.MARK.items():
+        mark.add_text(key, value)
     for path in source.rglob("*.png"):
         with Image.open(path) as picture:
-            factor = (megapixels * 1e6 / (picture.width * picture.height)) ** 0.5
+            factor = (arguments.megapixels * 1e6 / (picture.width * picture.height)) ** 0.5
             size = (round(picture.width * factor), round(picture.height * factor))
-            out = (target / path.relative_to(source)).with_suffix(".jpg")
-            out.parent.mkdir(parents=True, exist_ok=True)
-            # The mark of a drawn person has to stay, or the bundled networks refuse the photo.
-            picture.convert("RGB").resize(size).save(out, quality=95)
+            large, out = picture.convert("RGB").resize(size), target / path.relative_to(source)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if arguments.network in bundled.NAMES:
+            large.save(out, pnginfo=mark, compress_level=1)
+        else:
+            large.save(out.with_suffix(".jpg"), quality=95)
 
 
 def _sized(folder: Path) -> str:
@@ -125,11 +134,14 @@ def _sized(folder: Path) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--network", default="bundled-conv")
-    parser.add_argument("--weights", type=Path, help="the network's file, if it isn't bundled")
+    parser.add_argument("--weights", type=Path, help="the network's file, unless it is bundled")
     parser.add_argument("--level", default="min")
     parser.add_argument("--megapixels", type=float, default=9.0)
     parser.add_argument("--repeats", type=int, default=3)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.network not in bundled.NAMES and not arguments.weights:
+        parser.error(f"each run has an empty cache: --weights FILE, that of {arguments.network}")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -1,110 +1,34 @@
 """Some photos of one person, cloaked together: from files to PNGs with their figures.
 
 Nothing here knows of output folders or of the cache: a batch can be cloaked on another machine.
+Of small photos the pixels are held meanwhile. Large ones are read again when their cloak is laid
+into them: two of nine megapixels, held by each of two threads, would take 108 MB.
 """
 
 import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import chain
-from threading import Event
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from audit.types import Cloak, CloakedPhoto, Photo
-from cloaker.attack import Goal, optimise
+from cloaker import memory
+from cloaker.attack import optimise
 from cloaker.faces import Pixels
 from cloaker.geometry import Similarity
 from cloaker.levels import row_of
-from cloaker.networks.base import Crop, EmbeddingNetwork, Points
-from cloaker.pasting import Carried, CloakedFace, decode_png, encode_png, measure
+from cloaker.networks.base import Crop, EmbeddingNetwork
+from cloaker.pasting import CloakedFace, decode_png, encode_png, measure, picture_of
+from cloaker.recipe import Batch, Change, Made, Outcome, Recipe, Task
 from cloaker.region import FaceRegion
 from cloaker.scene import Scene
-from cloaker.survey import UNREADABLE, Read, unreadable
+from cloaker.survey import UNREADABLE, unreadable
 
 _TURN_PER_PX = 0.0125  # a landmark 80 pixels from the others, off by one: radians, and scale
-_HELD_BYTES_MAX = 64_000_000  # of a batch's decoded photos; the others are read twice
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What decides, beside the photos, what a batch becomes.
-
-    `networks` are those of the cloak, in order; `judges` are others that the cloaked photos are
-    measured with. `text` goes into the PNGs. `read` returns a photo's upright RGB pixels, uint8
-    height x width x 3, `carried` what else its file holds that the PNG is to keep. Once `stop` is
-    set, no photo is read any more: so threads that read photos nobody needs end soon.
-    """
-
-    cloak: Cloak
-    networks: Sequence[EmbeddingNetwork]
-    judges: Sequence[EmbeddingNetwork]
-    text: Mapping[str, str]
-    read: Read
-    carried: Callable[[Photo], Carried] | None
-    stop: Event = field(default_factory=Event)
-
-    @property
-    def device(self) -> torch.device:
-        """Return where the cloak is computed."""
-        return next(chain(self.networks[0].parameters(), self.networks[0].buffers())).device
-
-    def pixels(self, photo: Photo) -> Pixels:
-        """Return a photo's pixels. Raises Unneeded once nobody needs them."""
-        if self.stop.is_set():
-            raise Unneeded
-        return self.read(photo)
-
-
-class Unneeded(Exception):  # noqa: N818 - nothing went wrong
-    """Nobody waits for the photos any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A face's best iterate less the clean face, 3 x height x width, after so many steps.
-
-    It is on the working grid. Of a system with late parameters it is float16 in main memory, so
-    that a kept one and a new one make the same bytes.
-    """
-
-    pixels: Tensor
-    steps: int
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A face to be cloaked: where it is, each network's raw embedding of it, and its goal.
-
-    `change` is what it was once optimised to, where that is known.
-    """
-
-    photo: Photo
-    landmarks: Points
-    own: tuple[Tensor, ...]
-    seed: int
-    goal: Goal
-    change: Change | None = None
-
-
-Batch = Sequence[Sequence[Task]]
-"""Photos that are cloaked together, each as its faces."""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A cloaked photo: its record, its file's bytes, and its faces' changes worth keeping."""
-
-    record: CloakedPhoto
-    png: bytes
-    changes: tuple[Change, ...]
-
-
-Outcome = tuple[str, Made | str]
-"""A photo's hash, and what was made of it or why it can't be cloaked."""
+_HELD_BYTES_MAX = 16_000_000  # of a batch's decoded photos; the others are read twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,17 +148,9 @@ def _finished(
     """Lay the changes of a photo's faces into it, encode it and measure the decoded file."""
     start = time.monotonic()
     cloak, first = recipe.cloak, changed[0][0]
-    source = recipe.pixels(first.photo) if pixels is None else pixels
-    budget = float(cloak.parameters["budget"])
+    source = _read_again(recipe, first.photo) if pixels is None else pixels
     faces = [CloakedFace(task.landmarks, _region(recipe, task, source)) for task, _ in changed]
-    allowed = math.inf if cloak.parameters.get("legacy") else budget
-    system, cloaked = row_of(cloak.system).load(), source
-    for face, (_, change) in zip(faces, changed, strict=True):
-        clean = face.region.working
-        laid = system.laid(change.pixels.to(clean), clean, cloak.parameters)
-        cloaked = face.region.added(cloaked, face.region.changed(laid, allowed))
-    carried = recipe.carried(first.photo) if recipe.carried else None
-    png = encode_png(source, cloaked, carried, recipe.text)
+    png = _png(recipe, source, faces, changed)
     figures = measure(source, decode_png(png), faces, recipe.networks, recipe.judges)
     record = CloakedPhoto(
         source_sha256=first.photo.sha256,
@@ -246,12 +162,52 @@ def _finished(
         seed=cloak.seed,
         target=first.goal.target,
         steps=max(change.steps for _, change in changed),
-        budget=budget,
+        budget=float(cloak.parameters["budget"]),
         seconds=optimising_s + time.monotonic() - start,
         **asdict(figures),
     )
-    new = tuple(change for task, change in changed if system.late and not task.change)
+    late = row_of(cloak.system).load().late
+    new = tuple(change for task, change in changed if late and not task.change)
     return Made(record, png, new)
+
+
+def _read_again(recipe: Recipe, photo: Photo) -> Pixels:
+    """Return the pixels of a photo that is too large to be held while its batch is optimised."""
+    memory.give_back()
+    return recipe.pixels(photo)
+
+
+def _png(
+    recipe: Recipe,
+    source: Pixels,
+    faces: Sequence[CloakedFace],
+    changed: Sequence[tuple[Task, Change]],
+) -> bytes:
+    """Return a photo's file with the changes of its faces."""
+    photo = changed[0][0].photo
+    carried = recipe.carried(photo) if recipe.carried else None
+    # No name for the pixels: they are freed as soon as the picture is made of them.
+    picture = picture_of(source, _cloaked(recipe.cloak, source, faces, changed), carried)
+    if source.nbytes > _HELD_BYTES_MAX:
+        memory.give_back()
+    return encode_png(picture, carried, recipe.text)
+
+
+def _cloaked(
+    cloak: Cloak,
+    source: Pixels,
+    faces: Sequence[CloakedFace],
+    changed: Sequence[tuple[Task, Change]],
+) -> Pixels:
+    """Return a photo with the changes of its faces, each as far as the budget allows."""
+    system, parameters = row_of(cloak.system).load(), cloak.parameters
+    allowed = math.inf if parameters.get("legacy") else float(parameters["budget"])
+    cloaked = source
+    for face, (_, change) in zip(faces, changed, strict=True):
+        clean = face.region.working
+        laid = system.laid(change.pixels.to(clean), clean, parameters)
+        cloaked = face.region.added(cloaked, face.region.changed(laid, allowed))
+    return cloaked
 
 
 def changes(

@@ -14,7 +14,6 @@ import torch
 
 from audit.errors import UserError
 from audit.types import Cloak, CloakedPhoto, Photo, content_hash
-from cloaker.batch import Batch, Change, Outcome, Recipe, Task
 from cloaker.cache import CLOAKS, EMBEDDINGS, Cache
 from cloaker.embeddings import EmbeddingCache
 from cloaker.known_faces import KnownFaces
@@ -23,6 +22,7 @@ from cloaker.networks.base import EmbeddingNetwork
 from cloaker.pasting import Carried
 from cloaker.people import People
 from cloaker.pipeline import cloak_here
+from cloaker.recipe import Batch, Change, Outcome, Recipe, Task
 from cloaker.survey import Read
 
 _CODE_VERSION = 11  # raised whenever the same inputs give other bytes

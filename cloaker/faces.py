@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from cloaker import memory
 from cloaker.geometry import planes
 from cloaker.known_faces import CODE_VERSION, MIN_PROBABILITY, MIN_SIDE_PX, Face
 from cloaker.quick_import import without_compiler
@@ -60,7 +61,9 @@ class FaceFinder:
         small, scale = _shrink(pixels)
         height, width = pixels.shape[:2]
         faces = (_clip(face, height, width) for face in self._detect(small, scale))
-        kept = (face for face in faces if self._counts(face))
+        kept = [face for face in faces if self._counts(face)]
+        if small is not pixels:
+            memory.give_back()
         return tuple(sorted(kept, key=lambda face: -face.width * face.height))
 
     def _counts(self, face: Face) -> bool:

@@ -15,9 +15,10 @@ import torch
 
 from audit.errors import UserError
 from audit.types import Cloak, Photo
-from cloaker.batch import Batch, Outcome, Recipe, Task, cloak_batch
+from cloaker.batch import cloak_batch
 from cloaker.networks import registry
 from cloaker.networks.base import EmbeddingNetwork
+from cloaker.recipe import Batch, Outcome, Recipe, Task
 from cloaker.survey import Read, unreadable
 
 if TYPE_CHECKING:

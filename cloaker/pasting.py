@@ -118,21 +118,23 @@ def _dssim_of_photo(source: Pixels, cloaked: Pixels, changed: Box) -> float:
     return float(dssim(*parts)) * windows / of
 
 
-def encode_png(
-    source: Pixels, cloaked: Pixels, carried: Carried | None, text: Mapping[str, str]
-) -> bytes:
-    """Return a cloaked photo as PNG, with what its source's file carried and the given text.
+def picture_of(source: Pixels, cloaked: Pixels, carried: Carried | None) -> Image.Image:
+    """Return a cloaked photo, as transparent as its source's file.
 
-    No other metadata. Both photos are RGB, on white where the file is transparent.
+    Both photos are RGB, on white where the file is transparent.
     """
+    if carried and carried.rgba is not None:
+        cloaked = _transparent(source, cloaked, carried.rgba)
+    return Image.fromarray(cloaked)
+
+
+def encode_png(picture: Image.Image, carried: Carried | None, text: Mapping[str, str]) -> bytes:
+    """Return a picture as PNG, with its source's ICC profile, the given text, and no other."""
     info = PngInfo()
     for name, value in text.items():
         info.add_text(name, value)
     profile = carried.icc_profile if carried else b""
-    if carried and carried.rgba is not None:
-        cloaked = _transparent(source, cloaked, carried.rgba)
     stream = io.BytesIO()
-    picture = Image.fromarray(cloaked)
     picture.save(
         stream,
         format="PNG",
@@ -159,5 +161,14 @@ def decode_png(data: bytes) -> Pixels:
         if picture.has_transparency_data:
             colour = picture.convert("RGBA")
             white = Image.new("RGBA", colour.size, "white")
-            return np.array(Image.alpha_composite(white, colour).convert("RGB"))
-        return np.array(picture.convert("RGB"))
+            return _array(Image.alpha_composite(white, colour).convert("RGB"))
+        return _array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def _array(rgb: Image.Image) -> Pixels:
+    """Return a picture's pixels, copied some rows at a time: at once it takes them three times."""
+    pixels = np.empty((rgb.height, rgb.width, 3), dtype=np.uint8)
+    for top in range(0, rgb.height, _STRIP_ROWS):
+        rows = pixels[top : top + _STRIP_ROWS]
+        rows[:] = np.asarray(rgb.crop((0, top, rgb.width, top + len(rows))))
+    return pixels

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from audit.types import Cloak, Photo, Targets, content_hash
 from cloaker.attack import Person
-from cloaker.batch import Task
 from cloaker.embeddings import EmbeddingCache
 from cloaker.known_faces import KnownFaces
 from cloaker.levels import row_of
 from cloaker.networks.base import EmbeddingNetwork
+from cloaker.recipe import Task
 from cloaker.survey import Located, Read, Surveyor
 
 Seen = tuple[Located, ...]

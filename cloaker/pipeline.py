@@ -13,8 +13,9 @@ from typing import TypeVar
 
 import torch
 
-from cloaker import device
-from cloaker.batch import Batch, Outcome, Recipe, Unneeded, cloak_batch
+from cloaker import device, memory
+from cloaker.batch import cloak_batch
+from cloaker.recipe import Batch, Outcome, Recipe, Unneeded
 
 Kept = TypeVar("Kept")
 _READY = 1
@@ -55,6 +56,7 @@ def cloak_here(
         finally:
             recipe.stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
+            memory.give_back()
 
 
 def _done(

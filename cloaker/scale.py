@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from audit.errors import AuditError, Stopped, UserError
-from cloaker.batch import Batch, Outcome, Recipe
 from cloaker.parcel import Parcel, cloak_parcel, packed
+from cloaker.recipe import Batch, Outcome, Recipe
 from cloaker.step_count import StepCount
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from toy import CPU, smooth_faces
 from audit.types import Cloak, Photo, Targets
 from cloaker import device, lpips
 from cloaker.attack import Person
-from cloaker.batch import Change, Task, Working, changes
+from cloaker.batch import Working, changes
 from cloaker.levels import SYSTEMS, resolve
 from cloaker.networks.base import ARCFACE_112, ARCFACE_112X96, EmbeddingNetwork
+from cloaker.recipe import Change, Task
 from cloaker.region import FaceRegion
 from cloaker.scene import Scene
 from cloaker.systems.faceoff import FaceOff

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from audit.types import Photo
-from cloaker.pasting import decode_png, encode_png
+from cloaker.pasting import decode_png, encode_png, picture_of
 from datasets.carried import carried
 from datasets.photos import pixels
 
@@ -44,7 +44,12 @@ def copy_of(photo: Photo) -> tuple[Pixels, Pixels, Image.Image]:
     """Return a photo's pixels, those that were to be saved, and the saved picture."""
     source = pixels(photo)
     cloaked = brighter(source)
-    return source, cloaked, Image.open(io.BytesIO(encode_png(source, cloaked, carried(photo), {})))
+    return source, cloaked, Image.open(io.BytesIO(png_of(photo, source, cloaked)))
+
+
+def png_of(photo: Photo, source: Pixels, cloaked: Pixels) -> bytes:
+    held = carried(photo)
+    return encode_png(picture_of(source, cloaked, held), held, {})
 
 
 def test_an_opaque_photo_is_saved_as_it_is(tmp_path: Path) -> None:
@@ -74,7 +79,7 @@ def test_a_change_of_a_half_transparent_photo_is_seen_as_it_was_meant(tmp_path: 
     source = pixels(photo)
     cloaked = source.copy()
     cloaked[10:20, 10:20] += 6
-    seen = decode_png(encode_png(source, cloaked, carried(photo), {}))
+    seen = decode_png(png_of(photo, source, cloaked))
     assert np.abs(seen.astype(int) - cloaked).max() <= 1
     assert (seen[:10] == source[:10]).all()
 
@@ -82,11 +87,17 @@ def test_a_change_of_a_half_transparent_photo_is_seen_as_it_was_meant(tmp_path: 
 def test_what_is_measured_is_what_a_reader_of_the_file_sees(tmp_path: Path) -> None:
     photo = saved(tmp_path, Image.fromarray(noise(4)))
     source = pixels(photo)
-    png = encode_png(source, brighter(source), carried(photo), {})
+    png = png_of(photo, source, brighter(source))
     path = tmp_path / "cloaked.png"
     path.write_bytes(png)
     copy = Photo(hashlib.sha256(png).hexdigest(), "ann", path, *source.shape[1::-1])
     assert (decode_png(png) == pixels(copy)).all()
+
+
+@pytest.mark.parametrize("height", [1, 63, 64, 65, 200])
+def test_every_row_of_the_file_is_read(height: int) -> None:
+    photo = RANDOM.integers(0, 256, (height, 30, 3), dtype=np.uint8)
+    assert (decode_png(encode_png(Image.fromarray(photo), None, {})) == photo).all()
 
 
 def test_a_palette_with_a_transparent_colour_becomes_rgba(tmp_path: Path) -> None:
@@ -130,4 +141,4 @@ def test_a_turned_photo_is_saved_upright_with_its_transparency(
     rgba = carried(photo).rgba
     assert rgba is not None
     assert (np.array(copy)[:10, ..., 3] == rgba[:10, ..., 3]).all()
-    assert (decode_png(encode_png(source, source, carried(photo), {})) == source).all()
+    assert (decode_png(png_of(photo, source, source)) == source).all()

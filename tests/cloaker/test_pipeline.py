@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import torch
 from audit.types import Cloak, Photo, Targets
 from cloaker import batch as batches_at_work
 from cloaker import cloaking, device, pipeline
-from cloaker.batch import Batch, Outcome, Recipe, cloak_batch
+from cloaker.batch import cloak_batch
 from cloaker.cloaking import Cloaking, Keep, Kept, Work, cloak_photos
 from cloaker.known_faces import KnownFaces
 from cloaker.levels import resolve
 from cloaker.networks.base import EmbeddingNetwork
 from cloaker.pipeline import cloak_here
+from cloaker.recipe import Batch, Outcome, Recipe
 from datasets.photos import pixels
 
 MakePhotos = Callable[[int, int], list[Photo]]
@@ -141,6 +142,24 @@ def test_what_memory_does_not_hold_is_read_again(
     bench.cloak()
     assert bench.reads.count(bench.photos[0].sha256) == 3
     assert bench.files() == files
+
+
+def test_a_photo_that_is_read_again_and_has_changed_is_refused_by_name(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches_at_work, "_HELD_BYTES_MAX", 0)
+    path = tmp_path / "holiday.png"
+    path.write_bytes(bench.photos[0].path.read_bytes())
+    bench.photos[0] = replace(bench.photos[0], path=path)
+
+    def change(_done: int, _of: int) -> None:
+        path.write_bytes(bench.photos[1].path.read_bytes())
+
+    outcome = bench.cloak(on_progress=change)
+    ((photo, why),) = outcome.failures
+    assert photo == bench.photos[0]
+    assert "holiday.png has changed" in why
+    assert bench.files().keys() == {f"{one.sha256}.png" for one in bench.photos[1:]}
 
 
 @pytest.mark.parametrize("stage", ["look", "optimised", "finished"])

@@ -19,12 +19,12 @@ import torch
 from audit.errors import UserError
 from audit.types import Cloak, CloakedPhoto, Photo, Targets
 from cloaker import cloaking, parcel, scale
-from cloaker.batch import Batch
 from cloaker.cloaking import Cloaking, Work, cloak_photos
 from cloaker.known_faces import KnownFaces
 from cloaker.levels import resolve
 from cloaker.networks import registry
 from cloaker.pipeline import cloak_here
+from cloaker.recipe import Batch
 from datasets import generated
 from datasets.carried import carried
 from datasets.photos import pixels

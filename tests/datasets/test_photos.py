@@ -280,6 +280,14 @@ def test_pixels_of_a_photo(photo: Photo) -> None:
     np.testing.assert_array_equal(pixels(photo), np.array(picture()))
 
 
+@pytest.mark.parametrize("height", [63, 64, 65, 200])
+def test_every_row_of_a_photo_is_read(height: int, tmp_path: Path) -> None:
+    drawn = np.random.default_rng(height).integers(0, 256, (height, 40, 3), dtype=np.uint8)
+    path = tmp_path / "photo.png"
+    Image.fromarray(drawn).save(path)
+    np.testing.assert_array_equal(read(path).pixels, drawn)
+
+
 def test_pixels_of_a_changed_photo(photo: Photo) -> None:
     photo.path.write_bytes(encoded(ImageOps.mirror(picture()), "PNG"))
     with pytest.raises(UserError, match=r"photo\.png has changed"):
