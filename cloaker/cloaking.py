@@ -12,7 +12,6 @@ from typing import Any, Required, TypedDict, Unpack
 import numpy as np
 import torch
 
-from audit.errors import UserError
 from audit.types import Cloak, CloakedPhoto, Photo, content_hash
 from cloaker.cache import CLOAKS, EMBEDDINGS, Cache
 from cloaker.embeddings import EmbeddingCache
@@ -28,7 +27,6 @@ from cloaker.survey import Read
 _CODE_VERSION = 11  # raised whenever the same inputs give other bytes
 _BATCH = {"cpu": 8, "cuda": 64}
 _BATCHES_MIN = 2  # of few photos too, so that two cores do them
-_FACES = ("largest", "all", "reference")
 
 Progress = Callable[[int, int], None]
 Kept = tuple[str, CloakedPhoto | str]
@@ -124,7 +122,6 @@ def cloak_people(
     the rest goes on; none may be in two orders. Raises UserError for a system that isn't known, and
     when no candidate shows a face but one is needed.
     """
-    _refuse_unknown_faces(cloak)
     judges, text = means.get("judges", ()), means.get("text") or {}
     recipe = Recipe(cloak, networks, judges, text, means["read"], means.get("carried"))
     photos = sum(len(order.chosen) for order in orders)
@@ -134,12 +131,6 @@ def cloak_people(
     known = People(cloak, networks, means["faces"], recipe.pixels, embeddings)
     at_work = _AtWork(recipe, Cache(means["cache"] / CLOAKS), known, steps)
     return at_work.cloak(orders, means.get("work", cloak_here))
-
-
-def _refuse_unknown_faces(cloak: Cloak) -> None:
-    which = cloak.parameters["faces"]
-    if which not in _FACES:
-        raise UserError(f"faces={which} can't be", expected=f"faces= {', '.join(_FACES)}")
 
 
 @dataclass(slots=True)

@@ -28,7 +28,11 @@ COMMON: Parameters = {
     "faces": "largest",
     "whole_photo": False,
 }
-"""What the frame itself asks of every system; `faces` = largest, all or reference."""
+"""What the frame itself asks of every system; `faces` is one of FACES."""
+
+FACES = ("largest", "all", "reference")
+_SIGNED = ("margin", "kappa")
+"""Margins below 0 ask for less than to be misled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,11 @@ def resolve(system: str, level: str, settings: Sequence[str] = ()) -> dict[str, 
                 remedy="leave it out, or set one of these",
             )
         parameters[key] = read_setting(key, text, parameters[key])
+        _refuse_too_small(key, parameters[key])
+    if parameters["faces"] not in FACES:
+        raise UserError(
+            f"faces={parameters['faces']} can't be", expected=f"faces= {', '.join(FACES)}"
+        )
     return parameters
 
 
@@ -248,13 +257,26 @@ def row_of(system: str) -> Row:
 
 
 def read_setting(key: str, text: str, like: Value) -> Value:
-    """Return a setting's value, of the type of the value that it replaces. Raises UserError."""
+    """Return a setting's value, of the type of the value that it replaces. Raises UserError.
+
+    Only a budget may be inf.
+    """
+    kinds = {bool: "true or false", int: "a whole number", float: "a number"}
     try:
         if isinstance(like, bool):
             return {"true": True, "false": False}[text.lower()]
-        return type(like)(text)
+        value = type(like)(text)
+        if isinstance(value, str) or math.isfinite(value) or (key, value) == ("budget", math.inf):
+            return value
     except (ValueError, KeyError):
-        kinds = {bool: "true or false", int: "a whole number", float: "a number"}
-        raise UserError(
-            f"{key}={text!r} can't be read", expected=f"{key}= with {kinds[type(like)]}"
-        ) from None
+        pass
+    raise UserError(f"{key}={text!r} can't be read", expected=f"{key}= with {kinds[type(like)]}")
+
+
+def _refuse_too_small(key: str, value: Value) -> None:
+    """Raise UserError for a count under 1, and for what is less than nothing."""
+    if isinstance(value, str) or key in _SIGNED:
+        return
+    least = 1 if isinstance(value, int) and not isinstance(value, bool) else 0
+    if value < least:
+        raise UserError(f"{key}={value} can't be", expected=f"{key}= with {least} or more")

@@ -214,13 +214,6 @@ def test_other_networks_judge_the_files_too(bench: Bench) -> None:
     assert 0 < record.embedding_shifts["judge"] < 2
 
 
-@pytest.mark.parametrize("which", ["both", ""])
-def test_which_faces_must_be_one_of_three(bench: Bench, which: str) -> None:
-    cloak = bench.cloak()
-    with pytest.raises(UserError, match="largest, all, reference"):
-        bench.run(replace(cloak, parameters={**cloak.parameters, "faces": which}))
-
-
 def test_of_two_who_cloak_alike_at_once_the_first_one_counts(bench: Bench) -> None:
     first = bench.run()
     entries = sorted((bench.folder / "cache").rglob("*.json"))

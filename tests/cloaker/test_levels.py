@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from audit.errors import UserError
@@ -64,3 +66,30 @@ def test_a_setting_may_be_for_one_system_alone() -> None:
         resolve("lowkey", "high", ["nonesuch:steps=9"])
     with pytest.raises(UserError, match="lowkey has no parameter 'kappa'"):
         resolve("lowkey", "high", ["lowkey:kappa=9"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("steps=-1", "1 or more"),
+        ("steps=0", "1 or more"),
+        ("steps=2.5", "a whole number"),
+        ("budget=nan", "a number"),
+        ("budget=-0.1", "0 or more"),
+        ("learning_rate=inf", "a number"),
+        ("legacy=1", "true or false"),
+        ("faces=some", "largest, all, reference"),
+        ("faces=", "largest, all, reference"),
+    ],
+)
+def test_a_value_that_can_t_be_is_refused_with_what_can(setting: str, told: str) -> None:
+    with pytest.raises(UserError) as raised:
+        resolve("fawkes-0.3", "high", [setting])
+    assert setting.partition("=")[0] in raised.value.seen
+    assert told in raised.value.expected
+
+
+def test_a_budget_may_be_endless_and_a_weight_nothing() -> None:
+    assert resolve("fawkes-0.3", "high", ["budget=inf"])["budget"] == math.inf
+    assert resolve("lowkey", "high", ["lpips_weight=0"])["lpips_weight"] == 0
+    assert resolve("faceoff", "high", ["kappa=-1"])["kappa"] == -1
