@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=1000)
     repeats = parser.parse_args().repeats
-    change_points._PERMUTATIONS = _PERMUTATIONS  # noqa: SLF001
+    change_points._PERMUTATIONS = _PERMUTATIONS  # noqa: SLF001 - fewer, as many are tested
     columns = ("runs", "series", "false alarms", *(f"{moved} sd told" for moved in MOVED))
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     draw = np.random.default_rng(1)

@@ -157,10 +157,11 @@ def lines_of_bars(svg: Path) -> list[tuple[float, float]]:
     group = next(
         each for each in ET.parse(svg).iter(f"{_SVG}g") if each.get("id", "").endswith("-intervals")
     )
-    return [
-        tuple(map(float, re.findall(r"[ML] ([\d.]+)", path.attrib["d"])))  # type: ignore[misc]
-        for path in group.iter(f"{_SVG}path")
-    ]
+    found = []
+    for path in group.iter(f"{_SVG}path"):
+        start, end = map(float, re.findall(r"[ML] ([\d.]+)", path.attrib["d"]))
+        found.append((start, end))
+    return found
 
 
 def test_names_are_drawn_as_they_are(make_run: Callable[..., Path]) -> None:
