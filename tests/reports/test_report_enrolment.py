@@ -9,6 +9,8 @@ import reports
 from reports import uploads
 from reports.layout import NOT_APPLICABLE
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 HIGH = "fawkes-0.3-high"
 ANSWERS = {"control": [{"score": 0.9}], HIGH: [{"score": 0.8}]}
 

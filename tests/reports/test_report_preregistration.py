@@ -15,6 +15,8 @@ from audit.errors import UserError
 from audit.types import experiment_hash, roles_hash
 from reports.preregistration import FALSE, TRUE, UNSAID, Claim, verdict
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 ANSWERS: dict[str, list[dict[str, Any]]] = {
     "control": [{"score": 0.9}] * 40,
     "fawkes-0.3-high": [{"score": 0.4, "outcome": "other_person"}] * 30 + [{"score": 0.6}] * 10,

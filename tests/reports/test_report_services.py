@@ -7,6 +7,8 @@ import pytest
 import reports
 from reports import wording
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 HIGH = "fawkes-0.3-high"
 CONTROL = {"control": [{"score": 0.9}]}
 LOCAL = {"provider": "local", "recogniser": "bundled-conv", "matching": "nearest"}
