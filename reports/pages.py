@@ -32,7 +32,7 @@ def render(template: str, figures: Mapping[str, Drawn], **values: Any) -> str:
 
 def _breakable(name: str) -> Markup:
     """Let a name go over several lines where its words are joined, not only in their midst."""
-    return Markup(re.sub(r"([_/])(?=[^_/])", r"\1<wbr>", str(escape(name))))  # noqa: S704 - our own SVG - escaped
+    return Markup(re.sub(r"([_/])(?=[^_/])", r"\1<wbr>", str(escape(name))))  # noqa: S704 - escaped
 
 
 def write_page(

@@ -43,7 +43,20 @@ def tiers(table: Table) -> dict[str, Tier]:
 
     Raises KeyError, TypeError or ValueError for a table that is not well-formed.
     """
-    return {name: _tier(name, table[row.get("same_as", name)]) for name, row in table.items()}
+    return {name: _tier(name, row) for name, row in spelled_out(table).items()}
+
+
+def spelled_out(table: Table) -> dict[str, Any]:
+    """Return tiers by name, in which one that is the `same_as` another has what that has.
+
+    What isn't well-formed, or the same as none, stays as it is.
+    """
+    return {name: _original(row, table) for name, row in table.items()}
+
+
+def _original(row: Any, table: Table) -> Any:
+    other = row.get("same_as") if isinstance(row, Mapping) else None
+    return table[other] if isinstance(other, str) and other in table else row
 
 
 def _tier(name: str, row: Table) -> Tier:
