@@ -18,8 +18,8 @@ def before_run(experiment: Experiment, progress: Progress) -> tuple[Experiment, 
     Raises UserError for a service, cloak or photos that there aren't, or that don't fit.
     """
     services.check(experiment)
-    experiment = preparation.with_bundled_people(experiment, progress)
     _check_cloaks(experiment)
+    experiment = preparation.with_bundled_people(experiment, progress)
     prepared = preparation.prepare(experiment, progress)
     check_sizes(services.capabilities_of(experiment), prepared.split)
     cloak_jobs.check_sybils(experiment, prepared)

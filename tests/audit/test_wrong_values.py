@@ -155,6 +155,19 @@ def test_a_tier_and_prices_are_looked_at_before_anything_is_drawn_trained_or_clo
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--level", "silly", "audit: unknown level 'silly' of fawkes-0.3"),
+        ("--set", "steps=-1", "audit: steps=-1 can't be"),
+    ],
+)
+def test_a_cloak_that_there_isn_t_is_refused_before_people_are_drawn(
+    audit_here: Audit, option: str, value: str, told: str
+) -> None:
+    assert refused(audit_here("plan", "--provider", "mock", option, value))[0] == told
+
+
 def test_what_has_no_emulator_can_t_be_emulated(audit_here: Audit, people: Path) -> None:
     asked = ("run", "--provider", "local", "--emulate", "--photos", people)
 
