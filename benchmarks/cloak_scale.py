@@ -10,12 +10,12 @@ before, as they are for every photo only once.
 `photos` cloaks one person's photos in this process. It prints the memory and the rate of each tenth
 of them, also in seconds of the processor, which others on the machine disturb less.
 
-`ray` starts a cluster of one worker, then of two, each pinned to a core of its own and, where that
-is allowed, of a higher priority than what else runs here (Ray itself puts its workers last). It
-prints the ratio of their rates with its spread, and the processor's seconds: of each worker, of
-this process, and of Ray's own, which start-up takes rather than photos. On cores that others want
-too, two workers get a smaller share of each than one gets of its own: then only the ratio of the
-processor's seconds says anything. The workers have imported torch before.
+`ray` starts a cluster of one worker, then one of two, each pinned to a core of its own and, where
+that is allowed, of a higher priority than what else runs here (Ray itself puts its workers last).
+It prints the ratio of their rates with its spread, and the processor's seconds: of each worker, of
+this process, and of Ray's own. On cores that others want too, two workers get a smaller share of
+each than one gets of its own: then only the ratio of the processor's seconds says anything. The
+workers have imported torch before.
 
 `overlap` compares as many batches at once as there are cores, each from its files to its files in a
 thread of its own, with one batch after the other.
@@ -52,7 +52,6 @@ CANDIDATES = 4
 WARMING_EVERY = 32  # photos: one of them brings its whole batch
 IMPORT_S = 3  # of the processor: less than torch takes, more than an idle worker
 STORE_BYTES = 200_000_000
-CLOAKING = "worker"
 
 
 def main() -> None:
@@ -191,20 +190,11 @@ def _one_by_one(
 def _ratio(bench: Bench, repeats: int, nice: int) -> None:
     bench.cloak(only=bench.photos[:1])
     clock, processor = list[float](), list[tuple[float, float]]()
-    with (
-        _cluster() as cluster,
-        _worker(cluster, 0, nice),
-        scale.cluster(cluster.address, "cpu") as work,
-    ):
-        for _ in range(repeats):
-            _warm(bench, work, 1)
-            one = _measured(bench, work)
-            with _worker(cluster, 1, nice):
-                _warm(bench, work, 2)
-                two = _measured(bench, work)
-            clock.append(one.seconds / two.seconds)
-            work_s, with_ray_s = (two.on_two_cores_s(ray=ray) for ray in (False, True))
-            processor.append((sum(one.workers_s) / work_s, sum(one.workers_s) / with_ray_s))
+    for _ in range(repeats):
+        one, two = (_measured(bench, workers, nice) for workers in (1, 2))
+        clock.append(one.seconds / two.seconds)
+        work_s, with_ray_s = (two.on_two_cores_s(ray=ray) for ray in (False, True))
+        processor.append((sum(one.workers_s) / work_s, sum(one.workers_s) / with_ray_s))
     print(f"ratio by the clock {_spread(clock)}")
     for title, ratios in zip(("", ", Ray's own too"), zip(*processor, strict=True), strict=True):
         print(f"ratio that the processor's seconds leave to two cores{title}: {_spread(ratios)}")
@@ -224,25 +214,22 @@ class Measured:
         return (sum(self.workers_s) + self.driver_s + ray * self.ray_s) / 2
 
 
-def _warm(bench: Bench, work: Work, workers: int) -> None:
-    """Give batches to the cluster until each worker has done one, and so has imported torch."""
-    while (
-        sum(title == CLOAKING and each > IMPORT_S for (title, _), each in _processor_s().items())
-        < workers
-    ):
-        bench.cloak(work, only=bench.photos[::WARMING_EVERY])
-
-
-def _measured(bench: Bench, work: Work) -> Measured:
-    before, used = _processor_s(), time.process_time()
-    seconds = bench.cloak(work)
-    driver_s, after = time.process_time() - used, _processor_s()
-    spent = {name: spent_s - before.get(name, 0) for name, spent_s in after.items()}
-    workers_s = [each for (title, _), each in spent.items() if title == CLOAKING and each > 1]
-    ray_s = sum(each for (title, _), each in spent.items() if title != CLOAKING)
+def _measured(bench: Bench, workers: int, nice: int) -> Measured:
+    """Cloak all photos on a cluster of so many workers, once each of them has done a batch."""
+    with _cluster(workers) as address, scale.cluster(address, "cpu") as work:
+        while len(ready := _ready()) < workers:
+            bench.cloak(work, only=bench.photos[::WARMING_EVERY])
+        for core, worker in zip(sorted(os.sched_getaffinity(0)), ready, strict=False):
+            _pin(worker, core, nice)
+        before, used = _processor_s(), time.process_time()
+        seconds = bench.cloak(work)
+        driver_s, after = time.process_time() - used, _processor_s()
+    spent = {process: spent_s - before.get(process, 0) for process, spent_s in after.items()}
+    workers_s = [spent[worker] for worker in ready]
+    ray_s = sum(spent.values()) - sum(workers_s)
     each = " + ".join(f"{each:.1f}" for each in workers_s)
     print(
-        f"{len(workers_s)} workers: {60 * len(bench.photos) / seconds:.0f} photos/min; of the "
+        f"{workers} workers: {60 * len(bench.photos) / seconds:.0f} photos/min; of the "
         f"processor in {seconds:.1f} s: {each} s, this process {driver_s:.1f} s, Ray {ray_s:.1f} s",
         flush=True,
     )
@@ -254,42 +241,36 @@ def _spread(ratios: Sequence[float]) -> str:
 
 
 @contextmanager
-def _cluster() -> Iterator[Any]:
+def _cluster(workers: int) -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
-    size = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    size = {"num_cpus": workers, "object_store_memory": STORE_BYTES, "include_dashboard": False}
     cluster: Any = Cluster(initialize_head=True, head_node_args=size)
-    yield cluster
+    yield cluster.address
     cluster.shutdown()
 
 
-@contextmanager
-def _worker(cluster: Any, number: int, nice: int) -> Iterator[None]:
-    """Add a machine of one worker on a core of its own, the number-th of those there are."""
-    with _on_core(sorted(os.sched_getaffinity(0))[number], nice):
-        node = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
-    yield
-    cluster.remove_node(node)
+def _ready() -> list[int]:
+    """Return the workers that have done a batch, and so have imported torch."""
+    return sorted(
+        process
+        for process, spent_s in _processor_s().items()
+        if spent_s > IMPORT_S
+        and _command_line(process).startswith((b"ray::IDLE", b"ray::_cloaked"))
+    )
 
 
-@contextmanager
-def _on_core(core: int, nice: int) -> Iterator[None]:
-    """Let processes that are started meanwhile run on one core, before others that want it."""
-    cores, priority = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
-    os.sched_setaffinity(0, {core})
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, cores)
+def _pin(process: int, core: int, nice: int) -> None:
+    """Let a process run on one core, before others that want it."""
+    for task in Path(f"/proc/{process}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {core})
         with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, priority)
+            os.setpriority(os.PRIO_PROCESS, int(task.name), nice)
 
 
-def _processor_s() -> dict[tuple[str, int], float]:
-    """Return the processor's seconds that each process below this one has used, by title and id."""
-    spent: dict[tuple[str, int], float] = {}
+def _processor_s() -> dict[int, float]:
+    """Return the processor's seconds that each process below this one has used."""
+    spent: dict[int, float] = {}
     waiting = [os.getpid()]
     while waiting:
         process = waiting.pop()
@@ -298,14 +279,15 @@ def _processor_s() -> dict[tuple[str, int], float]:
                 waiting += map(int, task.read_text().split())
             if process != os.getpid():
                 stat = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-                ticks = int(stat[11]) + int(stat[12])
-                spent[_title(process), process] = ticks / os.sysconf("SC_CLK_TCK")
+                spent[process] = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
     return spent
 
 
-def _title(process: int) -> str:
-    line = Path(f"/proc/{process}/cmdline").read_bytes()
-    return CLOAKING if line.startswith((b"ray::IDLE", b"ray::_cloaked")) else "Ray"
+def _command_line(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:  # it has just ended
+        return b""
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ digit.)
 
 import importlib
 import itertools
+import math
 import os
 import socket
 import time
@@ -35,6 +36,8 @@ _READY_PER_WORKER = 1
 _ANSWER_S = 5.0
 """How long a machine may take to answer at all."""
 _ASK_EVERY_S = 1.0
+_NOTE_EVERY_S = 0.5
+"""How often a worker tells its steps: each word costs Ray's processes about two milliseconds."""
 _WITHOUT_WORKERS_S = 60.0
 """How long a cluster may have no worker left: another machine may be on its way."""
 
@@ -58,7 +61,8 @@ def cluster(address: str, device: str) -> Iterator["Work"]:
         ) from None
     try:
         kind = torch.device(device).type
-        workers = Workers(ray, kind, 1 if kind == "cuda" else torch.get_num_threads())
+        threads = 1 if kind == "cuda" else torch.get_num_threads()
+        workers = Workers(ray, kind, threads, _step_count(ray))
         workers.require_one()
         yield workers.cloak
     finally:
@@ -78,6 +82,14 @@ def _ray() -> Any:
         ) from None
 
 
+def _step_count(ray: Any) -> Any:
+    """Start, on this machine, the process that hears how far the batches are."""
+    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+        ray.get_runtime_context().get_node_id(), soft=False
+    )
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(StepCount).remote()
+
+
 def _answers(address: str) -> None:
     """Raise OSError or ValueError for an address where nobody answers."""
     if address == "auto":
@@ -90,11 +102,16 @@ def _answers(address: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """A cluster's workers, each with one GPU, or with as many CPUs as `threads`."""
+    """A cluster's workers, each with one GPU, or with as many CPUs as `threads`.
+
+    `step_count` is the process that they tell their steps to, by the number of the batch.
+    """
 
     ray: Any
     device: str
     threads: int
+    step_count: Any
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def _needed(self) -> tuple[str, int]:
@@ -127,8 +144,12 @@ class Workers:
         """Cloak batches on the cluster; yield what `keep` returns of each photo that is back."""
         kind, needed = self._needed
         task = self.ray.remote(max_retries=_TRIES, **{f"num_{kind.lower()}s": needed})(_cloaked)
-        steps = _Steps(self.ray, int(recipe.cloak.parameters["steps"]), on_step)
-        waiting, on_the_way = enumerate(batches), dict[Any, tuple[int, Batch]]()
+        each = int(recipe.cloak.parameters["steps"])
+        steps = _Steps(self.ray, self.step_count, each, on_step)
+        waiting, on_the_way = (
+            zip(self.numbers, batches, strict=False),
+            dict[Any, tuple[int, Batch]](),
+        )
         patience = _Patience()
         while True:
             workers = patience.heed(self.count())
@@ -136,7 +157,7 @@ class Workers:
             for number, batch in itertools.islice(waiting, max(0, room)):
                 parcel, unread = packed(recipe, self.device, self.threads, batch)
                 yield from map(keep, unread)
-                on_the_way[task.remote(parcel, number, steps.count)] = number, batch
+                on_the_way[task.remote(parcel, number, self.step_count)] = number, batch
             if not on_the_way:
                 return
             back, _ = self.ray.wait(list(on_the_way), timeout=_ASK_EVERY_S)
@@ -148,13 +169,15 @@ class Workers:
 
 
 def _cloaked(parcel: Parcel, number: int, count: Any) -> list[Outcome]:
-    """Cloak a batch on a worker, which tells how many steps it has taken."""
-    taken = 0
+    """Cloak a batch on a worker, which tells now and then how many steps it has taken."""
+    taken, told_s = 0, -math.inf
 
     def on_step(faces: int) -> None:
-        nonlocal taken
+        nonlocal taken, told_s
         taken += faces
-        count.note.remote(number, taken)
+        if (now_s := time.monotonic()) - told_s >= _NOTE_EVERY_S:
+            told_s = now_s
+            count.note.remote(number, taken)
 
     return cloak_parcel(parcel, on_step)
 
@@ -178,13 +201,9 @@ class _Patience:
 class _Steps:
     """Tells the steps that workers take as if they were taken here."""
 
-    def __init__(self, ray: Any, each: int, tell: Callable[[int], None]) -> None:
-        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-            ray.get_runtime_context().get_node_id(), soft=False
-        )
-        self.count = ray.remote(num_cpus=0, scheduling_strategy=here)(StepCount).remote()
-        self._ray, self._each, self._tell = ray, each, tell
-        self._asked = self.count.taken.remote()
+    def __init__(self, ray: Any, count: Any, each: int, tell: Callable[[int], None]) -> None:
+        self._ray, self._count, self._each, self._tell = ray, count, each, tell
+        self._asked = count.taken.remote()
         self._told: dict[int, int] = {}
 
     def tell(self) -> None:
@@ -193,7 +212,7 @@ class _Steps:
             return
         for number, taken in self._ray.get(self._asked).items():
             self._tell_to(number, taken)
-        self._asked = self.count.taken.remote()
+        self._asked = self._count.taken.remote()
 
     def finish(self, number: int, batch: Batch) -> None:
         """Tell what is left of a batch's steps: it is back."""

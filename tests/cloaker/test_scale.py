@@ -196,13 +196,14 @@ def test_a_batch_that_was_begun_again_takes_its_steps_back(nodes: Nodes) -> None
     ray = pytest.importorskip("ray")
     told: list[int] = []
     with scale.cluster(nodes.address, "cpu"):
-        steps = scale._Steps(ray, 20, told.append)
+        count = scale._step_count(ray)
+        steps = scale._Steps(ray, count, 20, told.append)
         for taken in (5, 8, 2):
-            ray.get(steps.count.note.remote(0, taken))
+            ray.get(count.note.remote(0, taken))
             for _ in ("what was asked before", "what was asked since"):
                 ray.wait([steps._asked])
                 steps.tell()
-        ray.get(steps.count.note.remote(0, 9))
+        ray.get(count.note.remote(0, 9))
         steps.finish(0, cast("Batch", [[None, None], [None]]))
         steps.tell()
     told = [more for more in told if more]
