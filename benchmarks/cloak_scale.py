@@ -15,7 +15,8 @@ that is allowed, of a higher priority than what else runs here (Ray itself puts 
 It prints the ratio of their rates with its spread, and the processor's seconds: of each worker, of
 this process, and of Ray's own. On cores that others want too, two workers get a smaller share of
 each than one gets of its own: then only the ratio of the processor's seconds says anything. The
-workers have imported torch before.
+workers have imported torch before. The same work by one and by two plain processes, each with its
+half of the photos from the start, tells what the machine itself leaves of a ratio of two.
 
 `overlap` compares as many batches at once as there are cores, each from its files to its files in a
 thread of its own, with one batch after the other.
@@ -23,6 +24,7 @@ thread of its own, with one batch after the other.
 
 import argparse
 import hashlib
+import multiprocessing
 import os
 import statistics
 import tempfile
@@ -85,7 +87,7 @@ class Bench:
     """One drawn person to be cloaked, and people to cloak towards."""
 
     def __init__(self, folder: Path, photos: int, level: str, steps: int | None) -> None:
-        self._folder, self._level, self._runs = folder, level, 0
+        self._folder, self._level = folder, level
         self._settings = [f"steps={steps}"] if steps else []
         counts = [photos, *[1] * CANDIDATES]
         generated.write_people(folder / "people", len(counts), counts.__getitem__)
@@ -103,7 +105,6 @@ class Bench:
         on_progress: Callable[[int, int], None] = lambda _done, _of: None,
     ) -> float:
         """Cloak photos of the first person, all known but their cloaks; return the seconds."""
-        self._runs += 1
         own, *others = self.people
         network = registry.load(NETWORK)
         cloak = Cloak(
@@ -114,8 +115,7 @@ class Bench:
             Targets.SAME,
             0,
         )
-        cache = self._folder / f"cache-{self._runs}"
-        cache.mkdir()
+        cache = Path(tempfile.mkdtemp(dir=self._folder))
         known = self._folder / "embeddings"
         known.mkdir(exist_ok=True)
         (cache / "embeddings").symlink_to(known)
@@ -129,7 +129,7 @@ class Bench:
             read=pixels,
             carried=carried,
             faces=KnownFaces(self._folder / "faces"),
-            out=self._folder / f"out-{self._runs}",
+            out=cache / "out",
             cache=cache,
             work=work,
             on_progress=on_progress,
@@ -189,13 +189,15 @@ def _one_by_one(
 
 def _ratio(bench: Bench, repeats: int, nice: int) -> None:
     bench.cloak(only=bench.photos[:1])
-    clock, processor = list[float](), list[tuple[float, float]]()
+    clock, processor, plain = list[float](), list[tuple[float, float]](), list[float]()
     for _ in range(repeats):
+        alone_s, both_s = (_without_ray(bench, processes) for processes in (1, 2))
+        plain.append(alone_s / both_s)
         one, two = (_measured(bench, workers, nice) for workers in (1, 2))
         clock.append(one.seconds / two.seconds)
         work_s, with_ray_s = (two.on_two_cores_s(ray=ray) for ray in (False, True))
         processor.append((sum(one.workers_s) / work_s, sum(one.workers_s) / with_ray_s))
-    print(f"ratio by the clock {_spread(clock)}")
+    print(f"ratio by the clock {_spread(clock)}; of plain processes {_spread(plain)}")
     for title, ratios in zip(("", ", Ray's own too"), zip(*processor, strict=True), strict=True):
         print(f"ratio that the processor's seconds leave to two cores{title}: {_spread(ratios)}")
 
@@ -234,6 +236,32 @@ def _measured(bench: Bench, workers: int, nice: int) -> Measured:
         flush=True,
     )
     return Measured(seconds, workers_s, driver_s, ray_s)
+
+
+def _without_ray(bench: Bench, processes: int) -> float:
+    """Return how long all photos take so many processes, each of which knows its part of them."""
+    context = multiprocessing.get_context("spawn")
+    ready, seconds = context.Barrier(processes), context.SimpleQueue()
+    each = len(bench.photos) // processes
+    started = [
+        context.Process(target=_part, args=(bench, core * each, each, core, ready, seconds))
+        for core in range(processes)
+    ]
+    for process in started:
+        process.start()
+    slowest_s: float = max(seconds.get() for _ in started)
+    for process in started:
+        process.join()
+    print(f"{processes} plain processes: {slowest_s:.1f} s", flush=True)
+    return slowest_s
+
+
+def _part(bench: Bench, first: int, photos: int, core: int, ready: Any, seconds: Any) -> None:
+    """Cloak some of the photos on a core, once the other processes are as far."""
+    _pin(os.getpid(), sorted(os.sched_getaffinity(0))[core], 0)
+    bench.cloak(_one_by_one, only=bench.photos[first : first + 1])
+    ready.wait()
+    seconds.put(bench.cloak(_one_by_one, only=bench.photos[first : first + photos]))
 
 
 def _spread(ratios: Sequence[float]) -> str:

@@ -14,9 +14,9 @@ Different on purpose, unless `legacy` is set:
 - The penalty's gradient is never longer than twice the distance's (as for Fawkes 0.3). A weight of
   1e10 makes Adam forget the distance for thousands of steps after the first excess.
 
-At the paper's budget of .007 about half of a person's probes are still recognised on the network
-itself, on faces of LFW's size (docs/results.md); with a budget of .03 none are. The paper's faces
-are twice as large.
+At the paper's budget of .007 it depends on the network whether a person is still recognised there:
+nobody is on some, in about half of the probes on another, on which a budget of .03 protects
+everybody (docs/results.md).
 
 Always different: the change lives in the photo's pixels (`cloaker.region`), and fades to nothing
 towards the border of the aligned crop. The network sees every step through a slightly different

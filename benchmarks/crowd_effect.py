@@ -1,0 +1,68 @@
+"""What cloaks of other people's photos do on real ones: FoggySight, and sybils beside leaked photos.
+
+    python benchmarks/crowd_effect.py FACES WEIGHTS
+
+One person of LFW and others of it, on a recogniser of this machine that goes by the nearest face:
+first with the network that the cloaks were made on, then with another. Three runs for each, whose
+summary.csv is printed: FoggySight, where the person's own photos are enrolled clean and everybody
+else's are cloaked towards them; and `--system` with some of the person's photos leaked, without a
+sybil and with one. Cloaks are made once.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from real_photos import FILES, audit, print_summary
+
+
+def main() -> None:
+    """Run the experiments and print their tables."""
+    arguments = _arguments()
+    for name in (arguments.network, arguments.judge):
+        audit("weights", "add", name, str(arguments.weights / FILES[name]))
+    leaked = ("--system", arguments.system, "--level", "high", "--leaked", str(arguments.leaked))
+    fog = [part for level in arguments.fog_level for part in ("--level", level)]
+    runs = {
+        "foggysight": ("--system", "foggysight", *fog),
+        f"{arguments.leaked} photos leaked": leaked,
+        f"{arguments.leaked} photos leaked, a sybil": (*leaked, "--sybils", "1"),
+    }
+    for judge in (arguments.network, arguments.judge):
+        for number, (title, options) in enumerate(runs.items()):
+            started = time.perf_counter()
+            out = f"crowd-{arguments.network}-{judge}-{number}"
+            run = audit(*_experiment(arguments), "--recogniser", judge, *options, "--out", out)
+            print(f"\n{title}, judged by {judge}: {time.perf_counter() - started:.0f} s")
+            print_summary(Path(run.splitlines()[-1]))
+
+
+def _experiment(arguments: argparse.Namespace) -> list[str]:
+    counts = [("--train", arguments.train), ("--probes", arguments.probes)]
+    counts += [("--decoys", arguments.decoys), ("--decoy-photos", arguments.decoy_photos)]
+    return [
+        *("run", "--provider", "local", "--photos", str(arguments.faces / "lfw")),
+        *("--person", arguments.person, "--network", arguments.network),
+        *(part for name, count in counts for part in (name, str(count))),
+    ]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("faces", type=Path)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--person", default="George_W_Bush")
+    parser.add_argument("--network", default="edgeface_xxs", choices=FILES)
+    parser.add_argument("--judge", default="mfn_ms1m_y1", choices=FILES)
+    parser.add_argument("--system", default="fawkes-1.0", help="of the person's own photos")
+    parser.add_argument("--fog-level", nargs="+", default=["mid", "high"])
+    parser.add_argument("--leaked", type=int, default=4)
+    parser.add_argument("--train", type=int, default=20)
+    parser.add_argument("--probes", type=int, default=60)
+    parser.add_argument("--decoys", type=int, default=12)
+    parser.add_argument("--decoy-photos", type=int, default=4)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
