@@ -178,12 +178,12 @@ def drawn(figure: Figure, name: str, description: str) -> Drawn:
 def _png(figure: Figure) -> bytes:
     """Lay the figure out, draw it and return it as PNG without any metadata."""
     figure.dpi = min(_PNG_DOTS_PER_INCH, _PNG_SIDE_MAX_PX / figure.get_figheight())
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
+    canvas: Any = FigureCanvasAgg(figure)  # matplotlib declares no types of its methods
+    canvas.draw()
     if sum(_pulled_in(panel) for panel in figure.axes):
-        canvas.draw()  # type: ignore[no-untyped-call]
+        canvas.draw()
     buffer = io.BytesIO()
-    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    pixels = np.asarray(canvas.buffer_rgba())
     picture = Image.fromarray(pixels).convert("RGB")
     picture.save(buffer, format="PNG")
     return buffer.getvalue()

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -23,6 +24,7 @@ from cloaker.cloaking import Cloaking, Work, cloak_photos
 from cloaker.known_faces import KnownFaces
 from cloaker.levels import resolve
 from cloaker.networks import registry
+from cloaker.parcel import Parcel
 from cloaker.pipeline import cloak_here
 from cloaker.recipe import Batch
 from datasets import generated
@@ -208,6 +210,22 @@ def test_a_batch_that_was_begun_again_takes_its_steps_back(nodes: Nodes) -> None
         steps.tell()
     told = [more for more in told if more]
     assert told == [5, 3, -6, 3 * 20 - 2]
+
+
+def test_a_worker_tells_its_steps_at_most_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 0.1, 0.5, 0.9, 1.3])
+
+    def five_steps(_parcel: object, on_step: Callable[[int], None]) -> list[object]:
+        for _ in range(5):
+            on_step(8)
+        return []
+
+    monkeypatch.setattr(scale, "cloak_parcel", five_steps)
+    monkeypatch.setattr("cloaker.scale.time.monotonic", lambda: next(clock))
+    told: list[tuple[int, int]] = []
+    note = SimpleNamespace(remote=lambda number, taken: told.append((number, taken)))
+    scale._cloaked(cast("Parcel", None), 3, SimpleNamespace(note=note))
+    assert told == [(3, 8), (3, 24), (3, 40)]
 
 
 def written(folder: Path) -> tuple[dict[str, bytes], list[dict[str, Any]]]:

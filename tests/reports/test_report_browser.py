@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 import reports
 
@@ -93,8 +93,7 @@ def file(request: pytest.FixtureRequest) -> Path:
 @contextmanager
 def opened(browser: Browser, file: Path, width: int, scheme: Scheme = "light") -> Iterator[Page]:
     """Open a page, and see to it that it asks for nothing else and complains of nothing."""
-    viewport = {"width": width, "height": 900}
-    page = browser.new_page(color_scheme=scheme, viewport=viewport)  # type: ignore[arg-type]
+    page = browser.new_page(color_scheme=scheme, viewport=ViewportSize(width=width, height=900))
     asked: list[str] = []
     told: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
