@@ -7,6 +7,7 @@ a grid a little finer than the crop, which is enlarged into the photo at the end
 """
 
 import functools
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -60,6 +61,7 @@ class FaceRegion:
         self.box = Box(0, 0, width, height) if whole else _box(matrices, height, width)
         self._matrices = {crop: shifted(matrix, self.box) for crop, matrix in matrices.items()}
         self._device, self._whole = device, whole
+        self._visibilities: dict[bytes, tuple[float, float]] = {}
         self.clean = self.cut(pixels)
         self.working, self.working_matrices = self._working()
 
@@ -77,7 +79,22 @@ class FaceRegion:
         return align(region, self._matrices[crop], crop)
 
     def visibility(self, region: Tensor) -> tuple[float, float]:
-        """Return the DSSIM of a changed region at the photo's resolution, and the largest crop's."""
+        """Return the DSSIM of a changed region at the photo's resolution, and the largest crop's.
+
+        The saved file is asked about after the region that went into it, and seldom is another.
+        """
+        content = self._digest(region)
+        if content not in self._visibilities:
+            self._visibilities[content] = self._visibility(region)
+        return self._visibilities[content]
+
+    def _digest(self, region: Tensor) -> bytes:
+        digest = hashlib.blake2b()
+        for rows in self._strips():
+            digest.update(region[:, rows].cpu().numpy().tobytes())
+        return digest.digest()
+
+    def _visibility(self, region: Tensor) -> tuple[float, float]:
         at_crops = [
             float(visibility(self.aligned(region, crop)[None]))
             for crop, visibility in self._at_crops.items()

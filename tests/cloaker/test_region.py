@@ -85,9 +85,23 @@ def test_a_change_is_scaled_into_the_budget_at_both_resolutions(
 
         changed = face.changed(12 * face.mask() * noise, budget)
 
-        assert max(face.visibility(changed)) <= budget
-        assert max(face.visibility(changed)) > 0.8 * budget
+        measured = face._visibility(changed)
+        assert face.visibility(changed.clone()) == measured  # remembered by content
+        assert max(measured) <= budget
+        assert max(measured) > 0.8 * budget
         assert torch.equal(changed, changed.round())
+
+
+def test_regions_that_differ_by_one_value_are_not_taken_for_each_other(
+    regions: list[FaceRegion],
+) -> None:
+    face = regions[1]
+    assert face.visibility(face.clean) == pytest.approx((0, 0), abs=1e-6)
+    other = face.clean.clone()
+    middle = tuple(side // 2 for side in other.shape)
+    other[middle] ^= 128
+    assert face.visibility(other) == face._visibility(other)
+    assert face.visibility(other) != face.visibility(face.clean)
 
 
 def test_no_wobble_is_the_exact_alignment_and_a_shift_moves_the_crop(
