@@ -4,7 +4,8 @@
 
 The ratio compares, in one process and on the same crops, the time of a cloak's steps with that of
 as many forward and backward passes of the network alone, as cloaking runs it (on a CPU its
-normalisations folded): 1.0 would mean that everything else (alignment, DSSIM at two resolutions, optimiser, best iterate) is free.
+normalisations folded): 1.0 would mean that everything else (alignment, DSSIM at two resolutions,
+optimiser, best iterate) is free.
 """
 
 import argparse

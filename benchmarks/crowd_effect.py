@@ -11,10 +11,9 @@ without a sybil and with one. Cloaks are made once.
 
 import argparse
 import itertools
-import time
 from pathlib import Path
 
-from real_photos import FILES, audit, print_summary
+from real_photos import FILES, audit, run_and_print
 
 
 def main() -> None:
@@ -32,22 +31,20 @@ def main() -> None:
     judges = (arguments.network, arguments.judge)
     for judge, matching in itertools.product(judges, ("nearest", "linear")):
         for number, (title, options) in enumerate(runs.items()):
-            started = time.perf_counter()
-            tracker = ("--recogniser", judge, "--matching", matching)
-            out = f"crowd-{arguments.network}-{judge}-{matching}-{number}"
-            run = audit(*_experiment(arguments), *tracker, *options, "--out", out)
-            took_s = time.perf_counter() - started
-            print(f"\n{title}, judged by {judge}, {matching}: {took_s:.0f} s")
-            print_summary(Path(run.splitlines()[-1]))
+            run_and_print(
+                f"{title}, judged by {judge}, {matching}",
+                *(*_experiment(arguments), *options),
+                *("--recogniser", judge, "--matching", matching),
+                *("--out", f"crowd-{arguments.network}-{judge}-{matching}-{number}"),
+            )
 
 
 def _experiment(arguments: argparse.Namespace) -> list[str]:
-    counts = [("--train", arguments.train), ("--probes", arguments.probes)]
-    counts += [("--decoys", arguments.decoys), ("--decoy-photos", arguments.decoy_photos)]
     return [
-        *("run", "--provider", "local", "--photos", str(arguments.faces / "lfw")),
+        *("--provider", "local", "--photos", str(arguments.faces / "lfw")),
         *("--person", arguments.person, "--network", arguments.network),
-        *(part for name, count in counts for part in (name, str(count))),
+        *("--train", str(arguments.train), "--probes", str(arguments.probes)),
+        *("--decoys", str(arguments.decoys), "--decoy-photos", str(arguments.decoy_photos)),
     ]
 
 

@@ -39,18 +39,15 @@ def main() -> None:
             audit("weights", "add", name, str(arguments.weights / FILES[name]))
         judges = (arguments.judge, arguments.network)
         for judge, matching in itertools.product(judges, ("nearest", "centroid")):
-            started = time.perf_counter()
-            run = audit(
-                *("run", "--provider", "azure", "--emulate", "--photos", str(photos)),
+            run_and_print(
+                f"cloaked on {arguments.network}, judged by {judge}, {matching}",
+                *("--provider", "azure", "--emulate", "--photos", str(photos)),
                 *("--person", arguments.person, "--train", "70", "--probes", "31"),
                 *("--level", "min", "--level", "mid", "--level", "high"),
                 *("--network", arguments.network, "--recogniser", judge),
                 *("--matching", matching),
                 *("--out", f"real-{arguments.network}-{judge}-{matching}"),
             )
-            print(f"\ncloaked on {arguments.network}, judged by {judge}, {matching}: ", end="")
-            print(f"{time.perf_counter() - started:.0f} s")
-            print_summary(Path(run.splitlines()[-1]))
 
 
 def parse() -> argparse.Namespace:
@@ -81,7 +78,15 @@ def audit(*arguments: str) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def print_summary(run: Path) -> None:
+def run_and_print(title: str, *options: str) -> None:
+    """Make a run; print how long it took, and its summary.csv."""
+    started = time.perf_counter()
+    run = audit("run", *options)
+    print(f"\n{title}: {time.perf_counter() - started:.0f} s")
+    _print_summary(Path(run.splitlines()[-1]))
+
+
+def _print_summary(run: Path) -> None:
     """Print summary.csv as a Markdown table."""
     with (run / "report" / "tables" / "summary.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))

@@ -104,7 +104,8 @@ def _answers(address: str) -> None:
 class Workers:
     """A cluster's workers, each with one GPU, or with as many CPUs as `threads`.
 
-    `step_count` is the process that they tell their steps to, by the number of the batch.
+    `step_count` is the process that they tell their steps to, by the number of the batch: no two
+    batches have the same of `numbers`, since a worker may still tell of one that was given up.
     """
 
     ray: Any
@@ -146,10 +147,8 @@ class Workers:
         task = self.ray.remote(max_retries=_TRIES, **{f"num_{kind.lower()}s": needed})(_cloaked)
         each = int(recipe.cloak.parameters["steps"])
         steps = _Steps(self.ray, self.step_count, each, on_step)
-        waiting, on_the_way = (
-            zip(self.numbers, batches, strict=False),
-            dict[Any, tuple[int, Batch]](),
-        )
+        waiting = zip(self.numbers, batches, strict=False)
+        on_the_way: dict[Any, tuple[int, Batch]] = {}
         patience = _Patience()
         while True:
             workers = patience.heed(self.count())
