@@ -4,13 +4,13 @@
 
 First the networks alone, at batch 16: milliseconds of the processor for a photo's way there and
 back, beside float32 as cloaking runs it, and the smallest cosine between both's embeddings. The
-compiler's own time is told apart (`--compile`); where it can't work, why. Then what cloaks made in
-float32 and in bfloat16 do, as `cloak_effect.py` measures it: every judge is in float32, and so are
-SSIM, tanh space and the optimiser.
+compiler's own time is told apart (`--compile`); where it can't work, why. `--drawn` adds FaceNet
+with weights drawn at random, which take as long as real ones. Then what cloaks made in float32 and
+in bfloat16 (`--set precision=bfloat16`) do, as `cloak_effect.py` measures it: every judge is in
+float32, and so are SSIM, tanh space and the optimiser.
 """
 
 import argparse
-import copy
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,28 +21,12 @@ from cloak_effect import Bench, gather
 from real_photos import FILES, audit
 from torch import Tensor, nn
 
-from cloaker.networks import bundled, registry
+from cloaker.levels import CHOICES
+from cloaker.networks import bundled, facenet, registry
 from cloaker.networks.base import EmbeddingNetwork
-from cloaker.networks.folded import folded
+from cloaker.networks.lowered import as_run
 
 BATCH = 16
-
-
-class Lowered(EmbeddingNetwork):
-    """A network, folded, that takes and returns float32, and multiplies in bfloat16."""
-
-    def __init__(self, network: EmbeddingNetwork) -> None:
-        super().__init__(network.name, network.crop, network.weights_sha256)
-        self.network = copy.deepcopy(folded(network))
-        for layer in self.network.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                layer.bfloat16()
-
-    def forward(self, crops: Tensor) -> Tensor:
-        """Return N x D in float32; pixels are normalised, and statistics taken, in float32 too."""
-        with torch.autocast(crops.device.type, torch.bfloat16):
-            embeddings: Tensor = self.network(crops)
-        return embeddings.float()
 
 
 def main() -> None:
@@ -56,6 +40,10 @@ def main() -> None:
     )
     for name in arguments.network:
         _speeds(registry.load(name), arguments)
+    if arguments.drawn:
+        torch.manual_seed(0)
+        drawn = facenet.FaceNet("facenet, drawn").eval().requires_grad_(requires_grad=False)
+        _speeds(drawn, arguments)
     if arguments.people:
         _effects(arguments)
 
@@ -63,11 +51,10 @@ def main() -> None:
 def _speeds(network: EmbeddingNetwork, arguments: argparse.Namespace) -> None:
     crop = network.crop
     pixels = (255 * torch.rand(BATCH, 3, crop.height, crop.width)).requires_grad_()
-    plain = folded(network)
     variants: dict[str, Callable[[Tensor], Tensor]] = {
-        "float32": plain,
-        "bfloat16": Lowered(network),
+        precision: as_run(network, precision) for precision in CHOICES["precision"]
     }
+    plain = variants["float32"]
     if arguments.compile:
         compiled = torch.compile(plain)
         variants |= {"compiled": compiled} if _compiles(compiled, pixels) else {}
@@ -108,12 +95,13 @@ def _effects(arguments: argparse.Namespace) -> None:
     for name in [one for one in arguments.network if one not in bundled.NAMES]:
         network = registry.load(name)
         judges = [network, *map(registry.load, arguments.judge)]
-        for variant, own in (("float32", network), ("bfloat16", Lowered(network))):
-            print(f"\ncloaked on {name} in {variant}")
+        for precision in CHOICES["precision"]:
+            print(f"\ncloaked on {name} in {precision}")
+            settings = [*arguments.set, f"precision={precision}"]
             with tempfile.TemporaryDirectory() as folder:
-                bench = Bench(Path(folder), people, own, judges)
+                bench = Bench(Path(folder), people, network, judges)
                 for system in arguments.system:
-                    bench.cloak(system, arguments.level, arguments.set)
+                    bench.cloak(system, arguments.level, settings)
 
 
 def _arguments() -> argparse.Namespace:
@@ -127,6 +115,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--level", default="high")
     parser.add_argument("--set", nargs="*", default=[])
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--drawn", action="store_true")
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--people", type=int, default=3, help="0: the networks' speed only")
     parser.add_argument("--photos", type=int, default=10)

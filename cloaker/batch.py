@@ -241,9 +241,11 @@ def _together(
 ) -> list[Change]:
     parameters, steps = cloak.parameters, int(cloak.parameters["steps"])
     scene = Scene(faces, wobbles(tasks, float(parameters["wobble_px"]), steps))
+    precision = parameters.get("precision", "float32")  # older manifests have none
     for i, network in enumerate(networks):
         own = [task.own[i] for task in tasks]
-        scene.look(network, own, [task.goal.vectors[i] for task in tasks])
+        goals = [task.goal.vectors[i] for task in tasks]
+        scene.look(network, own, goals, precision)
     clean, parts = scene.clean, scene.parts
     system = row_of(cloak.system).load()
     best = optimise(

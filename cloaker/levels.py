@@ -27,12 +27,17 @@ COMMON: Parameters = {
     "wobble_px": 0.5,
     "faces": "largest",
     "whole_photo": False,
+    "precision": "float32",
 }
-"""What the frame itself asks of every system; `faces` is one of FACES."""
+"""What the frame itself asks of every system; `precision` is what networks multiply in."""
 
-FACES = ("largest", "all", "reference")
+CHOICES: Mapping[str, Sequence[str]] = {
+    "faces": ("largest", "all", "reference"),
+    "precision": ("float32", "bfloat16"),
+}
 _SIGNED = ("margin", "kappa")
 """Margins below 0 ask for less than to be misled."""
+_SET_ANOTHER = "leave it out, or set one of these"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,14 +239,11 @@ def resolve(system: str, level: str, settings: Sequence[str] = ()) -> dict[str, 
             raise UserError(
                 f"{system} has no parameter {key!r}",
                 expected=f"one of {', '.join(parameters)}, as key=value",
-                remedy="leave it out, or set one of these",
+                remedy=_SET_ANOTHER,
             )
         parameters[key] = read_setting(key, text, parameters[key])
+        _refuse_unknown(key, parameters[key])
         _refuse_too_small(key, parameters[key])
-    if parameters["faces"] not in FACES:
-        raise UserError(
-            f"faces={parameters['faces']} can't be", expected=f"faces= {', '.join(FACES)}"
-        )
     return parameters
 
 
@@ -270,7 +272,21 @@ def read_setting(key: str, text: str, like: Value) -> Value:
             return value
     except (ValueError, KeyError):
         pass
-    raise UserError(f"{key}={text!r} can't be read", expected=f"{key}= with {kinds[type(like)]}")
+    raise UserError(
+        f"{key}={text!r} can't be read",
+        expected=f"{key}= with {kinds[type(like)]}",
+        remedy=_SET_ANOTHER,
+    )
+
+
+def _refuse_unknown(key: str, value: Value) -> None:
+    """Raise UserError for a name that is none of those there are."""
+    if key in CHOICES and value not in CHOICES[key]:
+        raise UserError(
+            f"{key}={value} can't be",
+            expected=f"{key}= {', '.join(CHOICES[key])}",
+            remedy=_SET_ANOTHER,
+        )
 
 
 def _refuse_too_small(key: str, value: Value) -> None:
@@ -279,4 +295,8 @@ def _refuse_too_small(key: str, value: Value) -> None:
         return
     least = 1 if isinstance(value, int) and not isinstance(value, bool) else 0
     if value < least:
-        raise UserError(f"{key}={value} can't be", expected=f"{key}= with {least} or more")
+        raise UserError(
+            f"{key}={value} can't be",
+            expected=f"{key}= with {least} or more",
+            remedy=_SET_ANOTHER,
+        )

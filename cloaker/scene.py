@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from cloaker import device
 from cloaker.geometry import Similarity, inverse
+from cloaker.levels import Value
 from cloaker.networks.base import Crop, EmbeddingNetwork
-from cloaker.networks.folded import folded
+from cloaker.networks.lowered import as_run
 from cloaker.perceptual import Dssim
 
 
@@ -79,10 +80,16 @@ class Scene:
         self.at_step(0)
 
     def look(
-        self, network: EmbeddingNetwork, own: Sequence[Tensor], goals: Sequence[Tensor]
+        self,
+        network: EmbeddingNetwork,
+        own: Sequence[Tensor],
+        goals: Sequence[Tensor],
+        precision: Value = "float32",
     ) -> None:
         """Let a network look on, given each face's raw embedding, D, and goals, G x D."""
-        view = View(folded(network), torch.stack(list(own)), torch.stack(list(goals)), self)
+        view = View(
+            as_run(network, precision), torch.stack(list(own)), torch.stack(list(goals)), self
+        )
         self.views = (*self.views, view)
 
     def at_step(self, number: int) -> None:

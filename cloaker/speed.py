@@ -68,7 +68,7 @@ def cloak(
         with torch.no_grad():
             own = network(scene.crops(scene.clean, network.crop))
         goals = own.new_ones(count, _GOALS_MAX, own.shape[1])
-        scene.look(network, list(own), list(goals))
+        scene.look(network, list(own), list(goals), parameters["precision"])
     at_work = row_of(system).load()(scene, parameters, range(count))
     best = optimise(at_work, steps=steps, budget=at_work.limit(parameters))
     best.judged.sum().item()  # waits for a GPU to finish

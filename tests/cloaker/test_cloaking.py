@@ -246,6 +246,26 @@ def test_another_way_of_cloaking_is_not_taken_from_the_cache(bench: Bench) -> No
         assert bench.passes > 20
 
 
+def test_in_bfloat16_a_cloak_is_another_one_as_far_and_as_visible(bench: Bench) -> None:
+    cloak = bench.cloak()
+    exact = bench.run(cloak).cloaked
+    parameters = resolve("fawkes-0.3", "min", ["precision=bfloat16"])
+    lowered = bench.run(replace(cloak, parameters=parameters), out="lowered").cloaked
+    for one, other in zip(exact, lowered, strict=True):
+        assert one.cloaked_sha256 != other.cloaked_sha256
+        assert other.dssim_crop == pytest.approx(one.dssim_crop, rel=0.1)
+        assert other.embedding_shift == pytest.approx(one.embedding_shift, rel=0.1)
+
+
+def test_what_older_runs_were_cloaked_with_is_cloaked_in_float32(bench: Bench) -> None:
+    cloak = bench.cloak()
+    older = {key: value for key, value in cloak.parameters.items() if key != "precision"}
+    old = bench.run(replace(cloak, parameters=older), out="older").cloaked
+    assert [one.cloaked_sha256 for one in old] == [
+        one.cloaked_sha256 for one in bench.run(cloak).cloaked
+    ]
+
+
 def test_a_system_whose_levels_share_no_optimisation_keeps_no_changes(bench: Bench) -> None:
     bench.run()
     assert not list((bench.folder / "cache").rglob("*.npz"))

@@ -1,41 +1,15 @@
 """Networks with their normalisations folded in: fewer layers, the same embeddings and gradients."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
+from drawn_networks import MADE, drawn
 from torch import Tensor, nn
 
-from cloaker.networks import bundled, edgeface, facenet, mobilefacenet
 from cloaker.networks.base import EmbeddingNetwork
 from cloaker.networks.folded import folded
 
-MADE: dict[str, Callable[[], EmbeddingNetwork]] = {
-    "bundled-conv": bundled.BundledConv,
-    "bundled-mixer": bundled.BundledMixer,
-    "edgeface": lambda: edgeface.EdgeFace("edgeface", edgeface.XXS),
-    "facenet": lambda: facenet.FaceNet("facenet"),
-    "mobilefacenet": lambda: mobilefacenet.MobileFaceNet("mobilefacenet"),
-}
 UNFOLDED = {"bundled-mixer": 12, "facenet": 1}
 """Normalisations that follow an activation or a linear layer."""
-
-
-def drawn(name: str) -> EmbeddingNetwork:
-    """Return a network in float64 whose normalisations and slopes are all drawn at random."""
-    torch.manual_seed(1)
-    network = MADE[name]().double().eval().requires_grad_(requires_grad=False)
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-            for values in (layer.running_var, layer.weight):
-                assert values is not None
-                values.uniform_(0.5, 1.5)
-            for values in (layer.running_mean, layer.bias):
-                assert values is not None
-                values.normal_(std=0.2)
-        if isinstance(layer, nn.PReLU):
-            layer.weight.uniform_(-0.5, 1.5)
-    return network
 
 
 def looked(network: EmbeddingNetwork) -> tuple[Tensor, Tensor]:

@@ -80,6 +80,7 @@ def test_a_setting_may_be_for_one_system_alone() -> None:
         ("legacy=1", "true or false"),
         ("faces=some", "largest, all, reference"),
         ("faces=", "largest, all, reference"),
+        ("precision=float16", "float32, bfloat16"),
     ],
 )
 def test_a_value_that_can_t_be_is_refused_with_what_can(setting: str, told: str) -> None:
@@ -87,6 +88,7 @@ def test_a_value_that_can_t_be_is_refused_with_what_can(setting: str, told: str)
         resolve("fawkes-0.3", "high", [setting])
     assert setting.partition("=")[0] in raised.value.seen
     assert told in raised.value.expected
+    assert "leave it out" in raised.value.remedy
 
 
 def test_a_budget_may_be_endless_and_a_weight_nothing() -> None:
