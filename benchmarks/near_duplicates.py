@@ -86,8 +86,9 @@ class Material:
 
     def add(self, path: Path, pixels: Pixels, key: str) -> Photo:
         height, width, _ = pixels.shape
-        self.thumbnails[key] = duplicates.thumbnail(pixels)
-        fingerprint = duplicates.fingerprint(pixels)
+        grey = duplicates.greyed(pixels)
+        self.thumbnails[key] = duplicates.thumbnail(grey)
+        fingerprint = duplicates.fingerprint(grey)
         return Photo(key, path.parent.name, path, width, height, fingerprint)
 
     def thumbnail(self, photo: Photo) -> Pixels:

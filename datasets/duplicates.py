@@ -29,18 +29,23 @@ Bytes = NDArray[np.uint8]
 Thumbnails = Callable[[Photo], Bytes]
 
 
-def thumbnail(pixels: Bytes) -> Bytes:
-    """Return RGB pixels as a grey picture squeezed to 64 x 64, uint8."""
-    return _squeezed(pixels, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+def greyed(pixels: Bytes) -> Image.Image:
+    """Return RGB pixels as the grey picture that the two below are made of."""
+    return Image.fromarray(pixels).convert("L")
 
 
-def fingerprint(pixels: Bytes) -> str:
-    """Return the difference hash of RGB pixels: 64 hexadecimal digits.
+def thumbnail(grey: Image.Image) -> Bytes:
+    """Return a grey picture squeezed to 64 x 64, uint8."""
+    return _squeezed(grey, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+
+
+def fingerprint(grey: Image.Image) -> str:
+    """Return the difference hash of a grey picture: 64 hexadecimal digits.
 
     Each bit tells whether a cell of a grid 16 wide and 17 high is brighter than the cell above
     it, so a mirrored picture has the same bits in mirrored columns.
     """
-    cells = _squeezed(pixels, HASH_SIDE, HASH_SIDE + 1)
+    cells = _squeezed(grey, HASH_SIDE, HASH_SIDE + 1)
     return np.packbits(cells[1:] > cells[:-1]).tobytes().hex()
 
 
@@ -90,8 +95,7 @@ def correlations(left: Bytes, right: Bytes) -> tuple[NDArray[np.float64], NDArra
     return whole, worst
 
 
-def _squeezed(pixels: Bytes, width: int, height: int) -> Bytes:
-    grey = Image.fromarray(pixels).convert("L")
+def _squeezed(grey: Image.Image, width: int, height: int) -> Bytes:
     return np.asarray(grey.resize((width, height), Image.Resampling.BOX))
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from audit.errors import UserError
 from audit.types import Photo, PhotoSet, Rejection
-from datasets.duplicates import fingerprint, near_duplicates_across_people, thumbnail
+from datasets.duplicates import fingerprint, greyed, near_duplicates_across_people, thumbnail
 from datasets.photos import PhotoError, Reason, decode, quiet
 
 CountFaces = Callable[[str, NDArray[np.uint8]], int]
@@ -133,8 +133,9 @@ def _look(person: str, path: Path, count_faces: CountFaces | None) -> _Seen:
     pixels = picture.pixels
     faces = 1 if count_faces is None else count_faces(picture.sha256, pixels)
     height, width, _ = pixels.shape
-    photo = Photo(picture.sha256, person, path, width, height, fingerprint(pixels))
-    return _Seen(photo, faces, thumbnail(pixels), picture.generated)
+    grey = greyed(pixels)
+    photo = Photo(picture.sha256, person, path, width, height, fingerprint(grey))
+    return _Seen(photo, faces, thumbnail(grey), picture.generated)
 
 
 def _files(root: Path) -> tuple[list[tuple[str, Path]], list[Rejection]]:

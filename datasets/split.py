@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from audit.errors import UserError
 from audit.types import Photo, PhotoSet, Rejection, Role, Split
-from datasets.duplicates import near_duplicates, thumbnail
+from datasets.duplicates import greyed, near_duplicates, thumbnail
 from datasets.photos import Reason, pixels
 
 TRAIN_MIN = 2
@@ -235,7 +235,7 @@ def _copied(probes: Sequence[Photo], enrolled: Sequence[Photo]) -> dict[str, Pho
 
 @functools.lru_cache(THUMBNAILS_KEPT)
 def _thumbnail(photo: Photo) -> NDArray[np.uint8]:
-    return thumbnail(pixels(photo))
+    return thumbnail(greyed(pixels(photo)))
 
 
 def _refused(photo: Photo, enrolled: Photo, root: Path) -> Rejection:

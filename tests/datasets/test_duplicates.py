@@ -14,6 +14,7 @@ from audit.types import Photo
 from datasets import duplicates
 from datasets.duplicates import (
     fingerprint,
+    greyed,
     near_duplicates,
     near_duplicates_across_people,
     thumbnail,
@@ -59,8 +60,10 @@ class Album:
     def add(self, image: Image.Image, person: str = "alice") -> Photo:
         pixels = np.array(image)
         name = f"{len(self.thumbnails):064x}"
-        self.thumbnails[name] = thumbnail(pixels)
-        return Photo(name, person, Path(name), image.width, image.height, fingerprint(pixels))
+        self.thumbnails[name] = thumbnail(greyed(pixels))
+        return Photo(
+            name, person, Path(name), image.width, image.height, fingerprint(greyed(pixels))
+        )
 
     def thumbnail(self, photo: Photo) -> Pixels:
         return self.thumbnails[photo.sha256]
@@ -148,8 +151,8 @@ def test_candidates_are_those_of_a_plain_count_of_bits(monkeypatch: pytest.Monke
 def test_fingerprint_is_hexadecimal_and_fixed() -> None:
     """Hashes are kept beside old runs' photos: they must not change."""
     ramp = np.repeat(np.arange(170, dtype=np.uint8)[:, None, None], 160, 1).repeat(3, 2)
-    assert fingerprint(ramp) == "ff" * 32
-    assert fingerprint(ramp[::-1]) == "00" * 32
+    assert fingerprint(greyed(ramp)) == "ff" * 32
+    assert fingerprint(greyed(ramp[::-1])) == "00" * 32
 
 
 def test_pairs_of_real_photos() -> None:
