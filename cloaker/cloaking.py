@@ -24,7 +24,7 @@ from cloaker.pipeline import cloak_here
 from cloaker.recipe import Batch, Change, Outcome, Recipe, Task
 from cloaker.survey import Read
 
-_CODE_VERSION = 11  # raised whenever the same inputs give other bytes
+_CODE_VERSION = 12  # raised whenever the same inputs give other bytes
 _BATCH = {"cpu": 8, "cuda": 64}
 _BATCHES_MIN = 2  # of few photos too, so that two cores do them
 

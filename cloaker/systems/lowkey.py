@@ -17,6 +17,7 @@ crops of their own take equal parts in LPIPS' half of the crop.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ class LowKey(System):
         self._blur = _Blur(scene.parts(scene.clean), scene.clean)
         with torch.no_grad():
             self._own = [
-                _embedded(view, [scene.exact_crops(scene.clean, view.network.crop)])[0]
+                _embedded(view, scene.exact_crops(scene.clean, view.network.crop))
                 for view in self._views
             ]
         self._lpips_weight = float(parameters["lpips_weight"])
@@ -65,8 +66,8 @@ class LowKey(System):
         kinds = {view.network.crop for view in self._views}
         seen = {kind: [self.scene.crops(branch, kind) for branch in both] for kind in kinds}
         for view, own in zip(self._views, self._own, strict=True):
-            for embedded in _embedded(view, seen[view.network.crop]):
-                shift = shift + (embedded - own).square().sum(dim=1) / _DIMENSIONS
+            for crops in seen[view.network.crop]:
+                shift = shift + _Shift.apply(crops, view, own)
         judged = -shift / (len(both) * len(self._views))
         if self._unlikeness is None:
             return judged
@@ -78,6 +79,31 @@ class LowKey(System):
         (gradient,) = torch.autograd.grad(judged.sum(), self._change)
         with torch.no_grad():
             self._change.sub_(gradient.sign(), alpha=self._length)
+
+
+class _Shift(torch.autograd.Function):
+    """How far N crops' embeddings are from given ones, with the gradient taken at once.
+
+    So what a network keeps for its way back is gone before the next one looks: four networks need
+    a third of the memory.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, crops: Tensor, view: View, own: Tensor) -> Tensor:
+        """Return the mean squared shift of each crop, N."""
+        wanted = ctx.needs_input_grad[0]
+        with torch.set_grad_enabled(wanted):
+            seen = crops.detach().requires_grad_(wanted)
+            shift = (_embedded(view, seen) - own).square().sum(dim=1) / _DIMENSIONS
+            if wanted:
+                ctx.save_for_backward(*torch.autograd.grad(shift.sum(), seen))
+        return shift.detach()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """Return the gradient of the crops."""
+        (of_crops,) = ctx.saved_tensors
+        return gradient[:, None, None, None] * of_crops, None, None
 
 
 class _Blur:
@@ -111,11 +137,10 @@ def _blurring(lengths: Sequence[int], padded: int) -> Tensor:
     return matrices
 
 
-def _embedded(view: View, batches: Sequence[Tensor]) -> list[Tensor]:
-    """Return the unit embeddings of each batch of crops, mirror images added."""
-    crops = torch.cat(list(batches))
+def _embedded(view: View, crops: Tensor) -> Tensor:
+    """Return the unit embeddings of crops, mirror images added."""
     plain, mirrored = view.network(torch.cat([crops, crops.flip(-1)])).chunk(2)
-    return list(nn.functional.normalize(plain + mirrored, dim=1).chunk(len(batches)))
+    return nn.functional.normalize(plain + mirrored, dim=1)
 
 
 def _unlikeness(scene: Scene, views: Sequence[View]) -> Unlikeness:
