@@ -142,8 +142,8 @@ def _warp(picture: Tensor, back: Similarity, height: int, width: int) -> Tensor:
     rows = max(1, _STRIP_POINTS // (width * fold * fold))
     strips = []
     for top in range(0, height, rows):
-        points = _points(back, range(top, min(top + rows, height)), width, fold)
-        part, grid = _seen_through(picture, points)
+        strip = range(top, min(top + rows, height))
+        part, grid = _seen_through(picture, back, strip, width, fold)
         sampled = nn.functional.grid_sample(
             part[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=True
         )
@@ -151,23 +151,22 @@ def _warp(picture: Tensor, back: Similarity, height: int, width: int) -> Tensor:
     return torch.cat(strips, dim=1)
 
 
-def _points(back: Similarity, rows: range, width: int, fold: int) -> Tensor:
-    matrix = torch.from_numpy(back)
-    places = [
-        (torch.arange(side.start * fold, side.stop * fold, dtype=torch.float64) + 0.5) / fold - 0.5
-        for side in (rows, range(width))
-    ]
-    y, x = torch.meshgrid(*places, indexing="ij")
-    return torch.stack([x, y], dim=-1) @ matrix[:, :2].T + matrix[:, 2]
-
-
-def _seen_through(picture: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the rows of a picture that points (x, y) lie in, float32, and the points' grid."""
+def _seen_through(
+    picture: Tensor, back: Similarity, rows: range, width: int, fold: int
+) -> tuple[Tensor, Tensor]:
+    """Return the rows of a picture that some of the result see, float32, and these points' grid."""
+    x, y = (
+        (np.arange(side.start * fold, side.stop * fold) + 0.5) / fold - 0.5
+        for side in (range(width), rows)
+    )
+    # A point's place is the sum of what its column and what its row adds.
+    across, down = np.outer(back[:, 0], x) + back[:, 2:], np.outer(back[:, 1], y)
     last = picture.shape[-2] - 1
-    low, high = (float(bound) for bound in torch.aminmax(points[..., 1]))
-    top = min(max(math.floor(low), 0), max(last - 1, 0))
-    end = min(max(math.ceil(high) + 1, top + 1), last)
+    top = min(max(math.floor(across[1].min() + down[1].min()), 0), max(last - 1, 0))
+    end = min(max(math.ceil(across[1].max() + down[1].max()) + 1, top + 1), last)
     part = picture[..., top : end + 1, :].float()
-    moved = points - torch.tensor([0, top], dtype=points.dtype)
-    sides = torch.tensor([part.shape[-1] - 1, part.shape[-2] - 1]).clamp(min=1)
-    return part, (2 * moved / sides - 1).float().to(picture.device)
+    across[1] -= top
+    sides = np.array([[part.shape[-1] - 1], [part.shape[-2] - 1]]).clip(min=1)
+    columns, lines = (torch.from_numpy(one) for one in (2 * across / sides - 1, 2 * down / sides))
+    axes = [(column + line[:, None]).float() for column, line in zip(columns, lines, strict=True)]
+    return part, torch.stack(axes, dim=-1).to(picture.device)

@@ -21,7 +21,7 @@ from cloaker.networks.base import EmbeddingNetwork, Points
 
 Read = Callable[[Photo], Pixels]
 UNREADABLE = (OSError, ValueError, AuditError)
-_CODE_VERSION = 3  # raised whenever the same photo gives another crop
+_CODE_VERSION = 4  # raised whenever the same photo gives another crop
 _BATCH = 32
 
 
