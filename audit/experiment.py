@@ -144,6 +144,8 @@ class Experiment(BaseModel):
             raise ValueError("provider mock runs its own emulator: leave out endpoint")
         if self.emulate and self.endpoint:
             raise ValueError("emulate starts its own server: leave out endpoint")
+        if self.provider == "local" and self.endpoint:
+            raise ValueError("provider local is on this machine: leave out endpoint")
         if self.arm and _OF_EVERY_ARM & self.model_fields_set:
             raise ValueError(f"each arm has its own: leave out {', '.join(sorted(_OF_EVERY_ARM))}")
         if self.leaked is not None and self.cloaked_fraction < 1:

@@ -45,6 +45,7 @@ def test_what_is_written_out_reads_back_the_same(tmp_path: Path) -> None:
         ({"provider": "mock", "cloaked_fraction": 0}, "cloaked_fraction = 0"),
         ({"provider": "mock", "endpoint": "http://x"}, "leave out endpoint"),
         ({"provider": "azure", "emulate": True, "endpoint": "http://x"}, "leave out endpoint"),
+        ({"provider": "local", "endpoint": "http://x"}, "leave out endpoint"),
     ],
 )
 def test_an_impossible_experiment_is_refused_by_name(given: dict[str, object], told: str) -> None:
