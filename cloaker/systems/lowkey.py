@@ -85,7 +85,7 @@ class _Shift(torch.autograd.Function):
     """How far N crops' embeddings are from given ones, with the gradient taken at once.
 
     So what a network keeps for its way back is gone before the next one looks: four networks need
-    a third of the memory.
+    less than half of the memory.
     """
 
     @staticmethod
