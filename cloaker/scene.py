@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from weakref import ReferenceType, ref
 
 import numpy as np
 import torch
@@ -32,16 +33,22 @@ class Working(Protocol):
 
 @dataclass(slots=True)
 class View:
-    """One network's look at a scene: raw embeddings of N clean faces, and N x G x D goals."""
+    """One network's look at a scene: raw embeddings of N clean faces, and N x G x D goals.
+
+    The scene holds the view and not the other way round: in a circle both would stay in memory
+    after their batch, until Python's collector comes by.
+    """
 
     network: EmbeddingNetwork
     own: Tensor
     goals: Tensor
-    scene: "Scene"
+    scene: "ReferenceType[Scene]"
 
     def crops(self, pictures: Tensor) -> Tensor:
         """Return the aligned crops of N pictures, differentiably, as this step sees them."""
-        return self.scene.crops(pictures, self.network.crop)
+        scene = self.scene()
+        assert scene
+        return scene.crops(pictures, self.network.crop)
 
     def embed(self, pictures: Tensor) -> Tensor:
         """Return the raw embeddings N x D of N pictures, differentiably."""
@@ -87,10 +94,8 @@ class Scene:
         precision: Value = "float32",
     ) -> None:
         """Let a network look on, given each face's raw embedding, D, and goals, G x D."""
-        view = View(
-            as_run(network, precision), torch.stack(list(own)), torch.stack(list(goals)), self
-        )
-        self.views = (*self.views, view)
+        faces, aims = torch.stack(list(own)), torch.stack(list(goals))
+        self.views = (*self.views, View(as_run(network, precision), faces, aims, ref(self)))
 
     def at_step(self, number: int) -> None:
         """Look at the faces as it is done at a step."""
