@@ -19,7 +19,7 @@ from cloaker import memory
 from cloaker.attack import optimise
 from cloaker.faces import Pixels
 from cloaker.geometry import Similarity
-from cloaker.levels import row_of
+from cloaker.levels import precision_of, row_of
 from cloaker.networks.base import Crop, EmbeddingNetwork
 from cloaker.pasting import CloakedFace, decode_png, encode_png, measure, picture_of
 from cloaker.recipe import Batch, Change, Made, Outcome, Recipe, Task
@@ -241,11 +241,10 @@ def _together(
 ) -> list[Change]:
     parameters, steps = cloak.parameters, int(cloak.parameters["steps"])
     scene = Scene(faces, wobbles(tasks, float(parameters["wobble_px"]), steps))
-    precision = parameters.get("precision", "float32")  # older manifests have none
     for i, network in enumerate(networks):
         own = [task.own[i] for task in tasks]
         goals = [task.goal.vectors[i] for task in tasks]
-        scene.look(network, own, goals, precision)
+        scene.look(network, own, goals, precision_of(parameters))
     clean, parts = scene.clean, scene.parts
     system = row_of(cloak.system).load()
     best = optimise(

@@ -247,6 +247,11 @@ def resolve(system: str, level: str, settings: Sequence[str] = ()) -> dict[str, 
     return parameters
 
 
+def precision_of(parameters: Parameters) -> Value:
+    """Return what networks multiply in; manifests from before there was a choice don't tell."""
+    return parameters.get("precision", COMMON["precision"])
+
+
 def row_of(system: str) -> Row:
     """Return a system's row. Raises UserError for an unknown one."""
     if system not in SYSTEMS:

@@ -9,7 +9,7 @@ import torch
 
 from cloaker import device
 from cloaker.attack import optimise
-from cloaker.levels import Parameters, row_of
+from cloaker.levels import Parameters, precision_of, row_of
 from cloaker.networks.base import EmbeddingNetwork
 from cloaker.region import FaceRegion
 from cloaker.scene import Scene
@@ -68,7 +68,7 @@ def cloak(
         with torch.no_grad():
             own = network(scene.crops(scene.clean, network.crop))
         goals = own.new_ones(count, _GOALS_MAX, own.shape[1])
-        scene.look(network, list(own), list(goals), parameters["precision"])
+        scene.look(network, list(own), list(goals), precision_of(parameters))
     at_work = row_of(system).load()(scene, parameters, range(count))
     best = optimise(at_work, steps=steps, budget=at_work.limit(parameters))
     best.judged.sum().item()  # waits for a GPU to finish
