@@ -20,8 +20,6 @@ from cloaker.recipe import Batch, Outcome, Recipe, Unneeded
 Kept = TypeVar("Kept")
 _READY = 1
 """Batches that lie ready beside those at work, so that no thread waits for the next."""
-_GIVE_BACK_EVERY = 8
-"""Batches: after each it would take 8 % of the time that five steps take, without it memory grows."""
 
 
 def cloak_here(
@@ -49,10 +47,8 @@ def cloak_here(
     with ThreadPoolExecutor(threads, "audit-photos") as pool:
         at_work: deque[tuple[Batch, Future[list[Kept]]]] = deque()
         try:
-            for number, batch in enumerate(batches, 1):
+            for batch in batches:
                 at_work.append((batch, pool.submit(work, batch)))
-                if number % _GIVE_BACK_EVERY == 0:
-                    memory.give_back()
                 if len(at_work) == threads + _READY:
                     yield from _done(at_work, work)
             while at_work:
