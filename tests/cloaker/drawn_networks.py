@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cloaker.networks import bundled, edgeface, facenet, mobilefacenet
 from cloaker.networks.base import EmbeddingNetwork
@@ -32,3 +32,13 @@ def drawn(name: str) -> EmbeddingNetwork:
         if isinstance(layer, nn.PReLU):
             layer.weight.uniform_(-0.5, 1.5)
     return network
+
+
+def looked(network: EmbeddingNetwork, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    """Return embeddings of two crops, and the gradient that reaches the pixels."""
+    generator = torch.Generator().manual_seed(0)
+    size = (2, 3, network.crop.height, network.crop.width)
+    crops = (255 * torch.rand(size, generator=generator, dtype=dtype)).requires_grad_()
+    embeddings: Tensor = network(crops)
+    (gradient,) = torch.autograd.grad(embeddings.square().sum(), crops)
+    return embeddings.detach(), gradient

@@ -2,24 +2,13 @@
 
 import pytest
 import torch
-from drawn_networks import MADE, drawn
-from torch import Tensor, nn
+from drawn_networks import MADE, drawn, looked
+from torch import nn
 
-from cloaker.networks.base import EmbeddingNetwork
 from cloaker.networks.folded import folded
 
 UNFOLDED = {"bundled-mixer": 12, "facenet": 1}
 """Normalisations that follow an activation or a linear layer."""
-
-
-def looked(network: EmbeddingNetwork) -> tuple[Tensor, Tensor]:
-    """Return embeddings of two crops, and the gradient that reaches the pixels."""
-    generator = torch.Generator().manual_seed(0)
-    size = (2, 3, network.crop.height, network.crop.width)
-    crops = (255 * torch.rand(size, generator=generator, dtype=torch.float64)).requires_grad_()
-    embeddings: Tensor = network(crops)
-    (gradient,) = torch.autograd.grad(embeddings.square().sum(), crops)
-    return embeddings.detach(), gradient
 
 
 @pytest.mark.parametrize("name", MADE)

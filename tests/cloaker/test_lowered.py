@@ -2,33 +2,23 @@
 
 import pytest
 import torch
-from drawn_networks import MADE, drawn
-from torch import Tensor, nn
+from drawn_networks import MADE, drawn, looked
+from torch import nn
 
-from cloaker.networks.base import EmbeddingNetwork
 from cloaker.networks.lowered import Lowered, as_run
 
 ALIKE = {"facenet": 0.7}
 """Cosine of the gradients: drawn at random, a deep network without training enlarges rounding."""
 
 
-def crops_for(network: EmbeddingNetwork) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    size = (2, 3, network.crop.height, network.crop.width)
-    return (255 * torch.rand(size, generator=generator)).requires_grad_()
-
-
 @pytest.mark.parametrize("name", MADE)
 def test_a_lowered_network_is_nearly_the_same_and_float32_outside(name: str) -> None:
     network = drawn(name).float()
-    crops = crops_for(network)
-    seen = []
-    for precision in ("float32", "bfloat16"):
-        embeddings: Tensor = as_run(network, precision)(crops)
-        (gradient,) = torch.autograd.grad(embeddings.square().sum(), crops)
-        assert embeddings.dtype == gradient.dtype == torch.float32
-        seen.append((embeddings.detach(), gradient))
-    (exact, exact_gradient), (near, near_gradient) = seen
+    (exact, exact_gradient), (near, near_gradient) = (
+        looked(as_run(network, precision), torch.float32) for precision in ("float32", "bfloat16")
+    )
+    assert {values.dtype for values in (near, near_gradient)} == {torch.float32}
+    assert {values.dtype for values in (exact, exact_gradient)} == {torch.float32}
     assert 0 < (near - exact).norm() < 0.01 * exact.norm()
     alike = nn.functional.cosine_similarity(near_gradient.flatten(), exact_gradient.flatten(), 0)
     assert alike > ALIKE.get(name, 0.99)
